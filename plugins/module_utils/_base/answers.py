@@ -1,0 +1,46 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a module's main() answers: whatever goes wrong becomes one sentence and a structured ``failure``.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from .errors import AirgapError
+from .progress import Reporter, to_file
+
+
+class Answering(t.Protocol):
+    """What we need of AnsibleModule, and of what stands in for it on the control node."""
+
+    params: t.Mapping[str, t.Any]
+
+    def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn: ...
+
+
+@contextlib.contextmanager
+def failing(module: Answering) -> t.Iterator[None]:
+    """Turn refusals, and what the operating system refuses, into fail_json; a bug stays a traceback."""
+    # Directories that others must be able to read are made below; a private umask would hide them.
+    os.umask(0o022)
+    try:
+        yield
+    except AirgapError as exc:
+        module.fail_json(msg=exc.sentence(), failure=exc.failure())
+    except OSError as exc:
+        subject = str(exc.filename or "")
+        hint = "make room on that file system and run it again; nothing half-made is in use" if exc.errno == 28 else ""
+        error = AirgapError(f"{subject or 'the operating system'}: {exc.strerror or exc}", code="os_error", subject=subject, found=str(exc), hint=hint)
+        module.fail_json(msg=error.sentence(), failure=error.failure())
+
+
+def reporter(module: Answering) -> Reporter:
+    """Progress goes to the module's ``progress_file``, which the control node follows."""
+    path = module.params.get("progress_file")
+    return Reporter(to_file(str(path)) if path else None)

@@ -1,0 +1,175 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that are there whole or not at all: atomic writes, links, locks, syncs, removal of read-only trees.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import stat
+import typing as t
+
+from .errors import AirgapError
+
+CHUNK = 1 << 20
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory last a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(path: str) -> None:
+    """Make everything written so far below ``path`` last: one call for a batch of 10^5 files.
+
+    syncfs(2) where the C library has it (Linux), else sync(2).
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_sibling(path: str) -> str:
+    """An unguessable name beside ``path``, on the same file system; starts with a dot."""
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name[:80]}.{secrets.token_hex(8)}.tmp")
+
+
+@contextlib.contextmanager
+def replacing(path: str, mode: int = 0o644) -> t.Iterator[t.BinaryIO]:
+    """Write a file that appears under its name only when it's whole: beside, fsync, rename, fsync of the directory."""
+    beside = temporary_sibling(path)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        os.rename(beside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+    sync_directory(os.path.dirname(path) or ".")
+
+
+def write_atomically(path: str, content: bytes, mode: int = 0o644) -> None:
+    with replacing(path, mode) as stream:
+        stream.write(content)
+
+
+def symlink_atomically(target: str, path: str) -> None:
+    """Point ``path`` at ``target`` by one rename, whether or not it was there."""
+    beside = temporary_sibling(path)
+    os.symlink(target, beside)
+    try:
+        os.rename(beside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+    sync_directory(os.path.dirname(path) or ".")
+
+
+def link_or_copy(source: str, dest: str) -> None:
+    """A second name for an immutable file; a copy where the file system has no hard links or too many already."""
+    try:
+        os.link(source, dest)
+        return
+    except OSError as exc:
+        if exc.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            raise
+    with open(source, "rb") as reader, replacing(dest, stat.S_IMODE(os.stat(source).st_mode)) as writer:
+        copy_stream(reader, writer)
+
+
+def copy_stream(reader: t.IO[bytes], writer: t.IO[bytes]) -> int:
+    """Copy to the end in bounded memory; returns the bytes copied."""
+    copied = 0
+    while True:
+        chunk = reader.read(CHUNK)
+        if not chunk:
+            return copied
+        writer.write(chunk)
+        copied += len(chunk)
+
+
+def sha256_of(path: str) -> tuple[str, int]:
+    """(lower-case hex SHA-256, size in bytes) of a file, streamed."""
+    digest = hashlib.sha256()
+    size = 0
+    with open(path, "rb") as stream:
+        while True:
+            chunk = stream.read(CHUNK)
+            if not chunk:
+                return digest.hexdigest(), size
+            digest.update(chunk)
+            size += len(chunk)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a file or a whole tree, read-only directories included (Go's module cache); nothing there is fine."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        os.unlink(path)
+        return
+    if mode & 0o700 != 0o700:
+        os.chmod(path, 0o700)
+    with os.scandir(path) as entries:
+        children = list(entries)
+    for child in children:
+        if child.is_dir(follow_symlinks=False):
+            remove_tree(child.path)
+        else:
+            os.unlink(child.path)
+    os.rmdir(path)
+
+
+@contextlib.contextmanager
+def locked(path: str) -> t.Iterator[None]:
+    """Hold an advisory lock on the file ``path``; somebody else holding it is an error by name, not a wait.
+
+    The kernel lets go of the lock when the holder dies, so a SIGKILL leaves nothing to clean up.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 64).decode("ascii", "replace").strip() or "unknown"
+            raise AirgapError(
+                f"{os.path.dirname(path)} is in use by process {holder}",
+                code="locked",
+                subject=os.path.dirname(path),
+                found=holder,
+                hint="wait for that process, or end it; a process that died holds no lock",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)

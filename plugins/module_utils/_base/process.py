@@ -1,0 +1,94 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running other programs: argument lists, LC_ALL=C, a time limit, the end of stderr kept for the error.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import tempfile
+import typing as t
+
+from .errors import CommandFailed, ToolMissing
+
+TAIL = 4000
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """How a program ended: exit status (negative: the signal), stdout, stderr (both text, stderr's end only)."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: t.Sequence[str],
+    *,
+    env: t.Optional[t.Mapping[str, str]] = None,
+    cwd: t.Optional[str] = None,
+    stdin: t.Optional[bytes] = None,
+    timeout: float = 3600,
+    check: bool = True,
+    what: str = "",
+    preexec: t.Optional[t.Callable[[], None]] = None,
+) -> Finished:
+    """Run ``argv`` to its end, in a process group of its own, which is killed whole at the time limit.
+
+    :param env: the complete environment (LC_ALL=C is added); None inherits ours.
+    :param timeout: seconds.
+    :param check: raise CommandFailed on a non-zero status.
+    :param what: how to call the action in an error; the program's name otherwise.
+    :raises ToolMissing: there is no such program.
+    :raises CommandFailed: it failed (with ``check``) or took too long.
+    """
+    environment = dict(os.environ if env is None else env)
+    environment["LC_ALL"] = "C"
+    label = what or os.path.basename(argv[0])
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            # pylint: disable-next=subprocess-popen-preexec-fn  # entering namespaces has no other hook
+            process = subprocess.Popen(
+                list(argv),
+                env=environment,
+                cwd=cwd,
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                preexec_fn=preexec,
+            )
+        except FileNotFoundError:
+            raise ToolMissing(
+                f"{argv[0]} is not here", subject=argv[0], hint=f"install it, or put it on PATH ({environment.get('PATH', 'PATH is not set')})"
+            ) from None
+        try:
+            process.communicate(stdin, timeout=timeout)
+        except BaseException as exc:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(exc, subprocess.TimeoutExpired):
+                raise
+            raise CommandFailed(f"{label} took longer than {timeout:.0f} s", code="timeout", subject=label, hint="raise the time limit") from None
+        size = err.seek(0, os.SEEK_END)
+        err.seek(max(0, size - TAIL))
+        stderr = err.read().decode("utf-8", "replace")
+        out.seek(0)
+        finished = Finished(process.returncode, out.read().decode("utf-8", "replace"), stderr)
+    if check and finished.status != 0:
+        raise CommandFailed(
+            f"{label} failed with status {finished.status}: {finished.stderr.strip() or finished.stdout.strip()[-TAIL:]}",
+            subject=label,
+            found=finished.stderr.strip(),
+            details=[{"stdout": finished.stdout[-TAIL:]}] if finished.stdout.strip() else None,
+        )
+    return finished
