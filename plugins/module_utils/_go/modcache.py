@@ -1,0 +1,515 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A shared GOMODCACHE, filled from the files of a GOPROXY tree the way the go command fills its own.
+
+The layout is cmd/go/internal/modfetch's (cache.go, fetch.go); for toolchains also what cmd/go/internal/toolchain
+(select.go) does to one at its first use. A module's ``.ziphash`` is written after its files are known to be on the
+disk, and go trusts only modules that have one: so it is the mark of a whole module, here as there. For a version of which
+only the go.mod is carried the ``.mod`` itself, which appears by one link or rename, is the mark.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import errno
+import fnmatch
+import multiprocessing
+import multiprocessing.connection
+import os
+import secrets
+import signal
+import typing as t
+
+from .._base.errors import AirgapError, DepotDamaged, HostRefused, ModuleRefused
+from .._base.files import link_or_copy, locked, remove_tree, symlink_atomically, sync_filesystem
+from .._base.progress import Stage
+from .escape import escape_path, escape_version, is_exact, unescape_path, unescape_version
+from .gosum import is_h1
+from .h1 import Summary, digest
+from .modzip import Member, ModuleZip
+from .proxytree import semver_key
+from .toolchain import MODULE as TOOLCHAIN
+
+#: The name that a toolchain's own go.env keeps when a link takes its place.
+STOCK_ENV = "go.env.stock"
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class CachedModule:
+    """One module version to be had in the cache, with its files in a GOPROXY tree.
+
+    ``h1`` is what the zip must hash to ("": not known, whatever it hashes to is taken); ``zip`` is "" for a version of
+    which only the go.mod is carried, ``info`` may be "" too.
+    """
+
+    path: str
+    version: str
+    h1: str
+    zip: str
+    info: str
+    mod: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}@{self.version}"
+
+
+class ModuleCache:
+    """:param root: the GOMODCACHE directory; made when there is none.
+    :param go_env_target: where every toolchain's go.env is to lead; "" leaves them as they come.
+    """
+
+    def __init__(self, root: str, go_env_target: str = "") -> None:
+        self.root = os.path.abspath(root)
+        self.go_env_target = go_env_target
+        self._private = os.path.join(self.root, "cache", "airgap")
+        self._staging = os.path.join(self._private, "staging")
+
+    def directory(self, path: str, version: str) -> str:
+        """Where a module version is unpacked; for a toolchain this is a GOROOT."""
+        return os.path.join(self.root, f"{escape_path(path)}@{escape_version(version)}")
+
+    def missing(self, wanted: t.Iterable[CachedModule]) -> list[CachedModule]:
+        """Those that are not here whole, or are toolchains whose go.env leads elsewhere. Looks at two names a module.
+
+        :raises ModuleRefused: a module is here with another hash than it's wanted with.
+        """
+        return [module for module in _once(wanted) if not self._is_whole(module) or self._env_astray(module)]
+
+    def install(self, wanted: t.Iterable[CachedModule], workers: int = 2, stage: t.Optional[Stage] = None) -> list[CachedModule]:
+        """Bring in what is missing; returns that. What is whole already costs what ``missing`` costs.
+
+        When one module fails, those that were finished stay and are not done again by the next run.
+
+        :param workers: processes that unpack.
+        :param stage: told of modules and of bytes of zips; what is missing is added to what it expects.
+        :raises ModuleRefused: a zip has members that no module zip may have, or another h1 than it must.
+        :raises DepotDamaged: a file of the proxy tree isn't there.
+        :raises HostRefused: the cache can't be written (a full disk, for instance).
+        """
+        wanted = self.missing(wanted)
+        if not wanted:
+            return []
+        with self._exclusive():
+            # Again, now that nobody else is writing.
+            wanted = self.missing(wanted)
+            todo = [module for module in wanted if not self._is_whole(module)]
+            if todo:
+                self._fill(todo, workers, stage)
+            for module in wanted:
+                if self._env_astray(module):
+                    self._lead_env(self.directory(module.path, module.version))
+        return wanted
+
+    def held(self) -> list[tuple[str, str]]:
+        """(module path, version) of every version that is here whole, or of which the go.mod is."""
+        found = []
+        download = os.path.join(self.root, "cache", "download")
+        for directory, names, files in os.walk(download):
+            if os.path.basename(directory) != "@v":
+                names[:] = [name for name in names if not (directory == download and name == "sumdb")]
+                continue
+            names[:] = []
+            path = unescape_path(os.path.relpath(os.path.dirname(directory), download))
+            found += [(path, unescape_version(name[: -len(".mod")])) for name in files if name.endswith(".mod") and not name.startswith(".")]
+        return sorted(found)
+
+    def remove(self, path: str, version: str) -> None:
+        """Take one version out, the mark first, so that it's never trusted while it goes."""
+        base = self._base(path, version)
+        with self._exclusive():
+            for extension in ("ziphash", "zip", "mod", "info", "lock"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{base}.{extension}")
+            self._discard(self.directory(path, version))
+            if os.path.isdir(os.path.dirname(base)):
+                self._write_list(os.path.dirname(base))
+
+    def forget_halves(self) -> list[str]:
+        """Remove what a kill or power cut left: the staging directory, and module directories without their mark.
+
+        ``install`` does the same for the modules that it's asked for. Returns the paths of module directories removed.
+        """
+        if not os.path.isdir(self.root):
+            return []
+        removed = []
+        with self._exclusive():
+            pending = [self.root]
+            while pending:
+                with os.scandir(pending.pop()) as entries:
+                    directories = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+                for entry in directories:
+                    relative = os.path.relpath(entry.path, self.root)
+                    if relative == "cache":
+                        continue
+                    escaped, at, version = relative.rpartition("@")
+                    if not at:
+                        pending.append(entry.path)
+                    elif not _read_mark(os.path.join(self.root, "cache", "download", escaped, "@v", version + ".ziphash")):
+                        self._discard(entry.path)
+                        removed.append(entry.path)
+        return sorted(removed)
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> t.Iterator[None]:
+        """The cache to ourselves, with an empty staging directory; what a killed run left there is gone."""
+        try:
+            _make_directories(self.root, self._private)
+            with locked(os.path.join(self._private, "lock")):
+                remove_tree(self._staging)
+                os.mkdir(self._staging, 0o700)
+                try:
+                    yield
+                finally:
+                    with contextlib.suppress(OSError):
+                        remove_tree(self._staging)
+        except OSError as exc:
+            raise _unwritable(self.root, exc) from exc
+
+    def _base(self, path: str, version: str) -> str:
+        """What the names of a version's files below cache/download begin with."""
+        return os.path.join(self.root, "cache", "download", escape_path(path), "@v", escape_version(version))
+
+    def _is_whole(self, module: CachedModule) -> bool:
+        base = self._base(module.path, module.version)
+        if not module.zip:
+            return os.path.exists(base + ".mod")
+        mark = _read_mark(base + ".ziphash")
+        if mark and module.h1 and mark != module.h1:
+            raise ModuleRefused(
+                f"{self.root} has {module.name} with another hash than it's wanted with",
+                subject=module.name,
+                expected=module.h1,
+                found=mark,
+                hint=f"find out who put it there; then remove {base}.* and {self.directory(module.path, module.version)}, and run this again",
+            )
+        return bool(mark) and os.path.isdir(self.directory(module.path, module.version))
+
+    def _env_astray(self, module: CachedModule) -> bool:
+        """Whether this is a toolchain whose go.env leads elsewhere than it should."""
+        if module.path != TOOLCHAIN or not module.zip or not self.go_env_target:
+            return False
+        link = os.path.join(self.directory(module.path, module.version), "go.env")
+        return not os.path.islink(link) or os.readlink(link) != self.go_env_target
+
+    def _lead_env(self, goroot: str) -> None:
+        os.chmod(goroot, 0o755)
+        stock = os.path.join(goroot, STOCK_ENV)
+        link = os.path.join(goroot, "go.env")
+        if os.path.isfile(link) and not os.path.islink(link):
+            os.rename(link, stock)
+        symlink_atomically(self.go_env_target, link)
+        os.chmod(goroot, 0o555)
+
+    def _fill(self, todo: t.Sequence[CachedModule], workers: int, stage: t.Optional[Stage]) -> None:
+        sizes = [_size(module) for module in todo]
+        if stage is not None:
+            stage.expect(len(todo), sum(sizes))
+        # Longest first, each to whoever is free: no process is left with a big one at the end.
+        order = sorted(range(len(todo)), key=lambda index: -sizes[index])
+        done: dict[CachedModule, str] = {}
+
+        def finished(index: int, h1: str) -> None:
+            module = todo[index]
+            done[module] = h1
+            if stage is not None:
+                stage.advance(1, sizes[index], module.name)
+
+        try:
+            _in_processes(lambda index: self._bring(todo[index]), order, workers, finished)
+        except BaseException:
+            # What is whole stays; when not even that can be said (the disk is full), the first error is the one to tell.
+            with contextlib.suppress(OSError):
+                self._mark(done)
+            raise
+        self._mark(done)
+
+    def _mark(self, done: t.Mapping[CachedModule, str]) -> None:
+        """Say that these are whole, once they are on the disk. Lists come before, for nobody would mend them after."""
+        coming: dict[str, set[str]] = {}
+        for module in done:
+            directory, version = os.path.split(self._base(module.path, module.version))
+            coming.setdefault(directory, set()).add(version)
+        for directory, versions in coming.items():
+            self._write_list(directory, versions)
+        sync_filesystem(self.root)
+        for module, h1 in done.items():
+            base = self._base(module.path, module.version)
+            if module.zip:
+                self._put(base + ".ziphash", h1.encode())
+            else:
+                self._place(module.mod, base + ".mod")
+        sync_filesystem(self.root)
+
+    def _bring(self, module: CachedModule) -> str:
+        """Everything for one module but its mark; returns the zip's h1. Runs in a process of its own, whose umask is 0."""
+        base = self._base(module.path, module.version)
+        _make_directories(self.root, os.path.dirname(base))
+        if module.info:
+            self._place(module.info, base + ".info")
+        if not module.zip:
+            return ""
+        for stale in (".ziphash", ".partial"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(base + stale)
+        self._place(module.mod, base + ".mod")
+        self._place(module.zip, base + ".zip")
+        if module.path == TOOLCHAIN:
+            # A go command that may not write here still wants to lock this file before it switches.
+            os.close(os.open(base + ".lock", os.O_WRONLY | os.O_CREAT, 0o644))
+        final = self.directory(module.path, module.version)
+        self._discard(final)
+        beside = self._temporary()
+        try:
+            h1 = self._unpack(module, beside)
+            _make_directories(self.root, os.path.dirname(final))
+            # Moving a directory to another parent needs write permission on itself, so its own mode comes after.
+            os.rename(beside, final)
+            os.chmod(final, 0o555)
+        except BaseException:
+            remove_tree(beside)
+            raise
+        return h1
+
+    def _unpack(self, module: CachedModule, beside: str) -> str:
+        with ModuleZip(module.zip) as archive:
+            files = archive.files_below(f"{module.path}@{module.version}/")
+            toolchain = module.path == TOOLCHAIN
+            directories = sorted({os.path.dirname(name) for name, _member in files} - {""})
+            for directory in directories:
+                os.makedirs(os.path.join(beside, directory), 0o755, exist_ok=True)
+            os.makedirs(beside, 0o755, exist_ok=True)
+            names = {name for name, _member in files}
+            summary = Summary()
+            for name, member in files:
+                summary.add(member.raw, self._unpack_file(archive, member, beside, name, toolchain))
+                if toolchain and os.path.basename(name) == "_go.mod" and name[: -len("_go.mod")] + "go.mod" not in names:
+                    _write_new(os.path.join(beside, os.path.dirname(name), "go.mod"), archive.chunks(member), 0o444)
+            for member in archive.members:
+                if member.raw.endswith(b"/"):
+                    summary.add(member.raw, digest(()).hexdigest())
+            h1 = summary.h1()
+            if module.h1 and h1 != module.h1:
+                raise ModuleRefused(
+                    f"{module.zip} is not the {module.name} that go.sum or the checksum database knows",
+                    subject=module.name,
+                    expected=module.h1,
+                    found=h1,
+                    hint="the file was changed on its way here: receive the generation again",
+                )
+        if toolchain and self.go_env_target:
+            os.symlink(self.go_env_target, os.path.join(beside, "go.env"))
+        for directory, _names, _files in os.walk(beside, topdown=False):
+            if directory != beside:
+                os.chmod(directory, 0o555)
+        return h1
+
+    def _unpack_file(self, archive: ModuleZip, member: Member, beside: str, name: str, toolchain: bool) -> str:
+        """Write one file; returns its SHA-256."""
+        mode = 0o555 if toolchain and _is_program(name) else 0o444
+        if toolchain and self.go_env_target and name == "go.env":
+            name = STOCK_ENV
+        hashed = digest(())
+
+        def watched() -> t.Iterator[bytes]:
+            for chunk in archive.chunks(member):
+                hashed.update(chunk)
+                yield chunk
+
+        _write_new(os.path.join(beside, name), watched(), mode)
+        return hashed.hexdigest()
+
+    def _discard(self, directory: str) -> None:
+        """Remove an unpacked module: away from its name by one rename first, so that half of it is never found there."""
+        if not os.path.lexists(directory):
+            return
+        away = self._temporary()
+        if os.path.isdir(directory) and not os.path.islink(directory):
+            os.chmod(directory, 0o755)
+        os.rename(directory, away)
+        remove_tree(away)
+
+    def _temporary(self) -> str:
+        # In the staging directory, not beside its final name: what a kill leaves is found without walking the cache.
+        return os.path.join(self._staging, secrets.token_hex(8))
+
+    def _place(self, source: str, dest: str) -> None:
+        """Make ``dest`` a name of the file ``source``, whatever it was before."""
+        beside = self._temporary()
+        link_or_copy(source, beside)
+        # Where both are names of one file already, rename(2) does nothing; the staging directory goes anyway.
+        os.rename(beside, dest)
+
+    def _put(self, path: str, content: bytes) -> None:
+        """A file that appears whole; it lasts when the batch is synced."""
+        beside = self._temporary()
+        _write_new(beside, (content,), 0o644)
+        os.chmod(beside, 0o644)
+        os.rename(beside, path)
+
+    def _write_list(self, directory: str, coming: t.AbstractSet[str] = frozenset()) -> None:
+        """The ``list`` of an @v directory: versions that have, or are about to have, a .mod there (modfetch.rewriteVersionList)."""
+        names = coming | {name[: -len(".mod")] for name in os.listdir(directory) if name.endswith(".mod")}
+        content = "".join(version + "\n" for version in sorted(filter(is_exact, names), key=lambda version: (semver_key(version), version))).encode()
+        path = os.path.join(directory, "list")
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as stream:
+            if stream.read() == content:
+                return
+        self._put(path, content)
+
+
+def _once(wanted: t.Iterable[CachedModule]) -> list[CachedModule]:
+    """Each version once, with its zip where one of its entries has one."""
+    chosen: dict[tuple[str, str], CachedModule] = {}
+    for module in wanted:
+        other = chosen.setdefault((module.path, module.version), module)
+        if module.zip and not other.zip:
+            chosen[module.path, module.version] = module
+    return list(chosen.values())
+
+
+def _is_program(name: str) -> bool:
+    """Whether the go command makes this file of a toolchain executable."""
+    if name.startswith(("bin/", "pkg/tool/")):
+        return True
+    return name.startswith("lib/") and fnmatch.fnmatchcase(os.path.basename(name), "go_?*_?*_exec")
+
+
+def _size(module: CachedModule) -> int:
+    try:
+        for path in (module.mod, module.info):
+            if path:
+                os.stat(path)
+        return os.stat(module.zip).st_size if module.zip else 0
+    except FileNotFoundError as exc:
+        raise DepotDamaged(
+            f"{module.name}: {exc.filename} is not there",
+            subject=module.name,
+            expected=str(exc.filename),
+            hint="verify the depot, then receive the generation again",
+        ) from None
+
+
+def _read_mark(path: str) -> str:
+    """The h1 in a .ziphash; "" when there is none, or one that a power cut left empty."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as stream:
+            text = stream.read(64).strip()
+    except FileNotFoundError:
+        return ""
+    return text if is_h1(text) else ""
+
+
+def _make_directories(top: str, path: str) -> None:
+    """Make ``path``, at or below ``top``, with every directory readable by all whatever the umask."""
+    if os.path.isdir(path):
+        return
+    if path != top:
+        _make_directories(top, os.path.dirname(path))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path)
+            os.chmod(path, 0o755)
+    else:
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, 0o755)
+
+
+def _write_new(path: str, chunks: t.Iterable[bytes], mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    try:
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(root: str, exc: OSError) -> HostRefused:
+    full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+    return HostRefused(
+        f"the module cache {root} can't be written: {exc}",
+        code="disk_full" if full else "",
+        subject=root,
+        found=str(exc),
+        hint="make room and run this again: what was finished stays" if full else "check its owner and permissions, and that its file system is writable",
+    )
+
+
+def _in_processes(work: t.Callable[[int], str], order: t.Sequence[int], workers: int, finished: t.Callable[[int, str], None]) -> None:
+    """Do ``work`` for each number, by forked processes that ask for the next when they are free; the first error ends all.
+
+    Pipes, not a pool: pools need POSIX semaphores, which small hosts and containers without /dev/shm lack.
+    """
+    context = multiprocessing.get_context("fork")
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+    pending = list(reversed(order))
+    processes = []
+    pipes: list[multiprocessing.connection.Connection] = []
+    try:
+        for _number in range(max(1, min(workers, len(order)))):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(work, theirs, [*pipes, ours], libc, parent), daemon=True)
+            process.start()
+            theirs.close()
+            processes.append(process)
+            pipes.append(ours)
+            ours.send(pending.pop())
+        busy = list(pipes)
+        while busy:
+            for ready in multiprocessing.connection.wait(busy):
+                pipe = t.cast("multiprocessing.connection.Connection", ready)
+                try:
+                    index, result = pipe.recv()
+                except EOFError:
+                    raise HostRefused(
+                        "a process that unpacks modules was killed", hint="look for the out-of-memory killer in the kernel's log; use fewer workers"
+                    ) from None
+                if isinstance(result, BaseException):
+                    raise result
+                finished(index, result)
+                if pending:
+                    pipe.send(pending.pop())
+                else:
+                    busy.remove(pipe)
+                    pipe.close()
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
+    finally:
+        for process in processes:
+            process.join()
+
+
+def _serve(
+    work: t.Callable[[int], str],
+    pipe: multiprocessing.connection.Connection,
+    others: t.Sequence[multiprocessing.connection.Connection],
+    libc: ctypes.CDLL,
+    parent: int,
+) -> None:
+    # Die with the parent: nobody else may be writing when a rerun takes the lock, which a fork shares.
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+    for other in others:
+        other.close()
+    os.umask(0)
+    while True:
+        try:
+            index = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send((index, work(index)))
+        except (AirgapError, OSError) as exc:
+            pipe.send((index, exc))

@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module zips: their members and contents, and what no module zip may contain.
+
+The rules are those of golang.org/x/mod/zip (checkZip) that matter for writing below one directory and nowhere else.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import struct
+import typing as t
+import zipfile
+import zlib
+
+from .._base.errors import ModuleRefused
+
+#: Members up to this size are held in memory whole; bigger ones are streamed in pieces of it.
+WHOLE = 1 << 20
+
+#: golang.org/x/mod/zip.MaxZipFile: the most bytes that a module may have, packed and unpacked.
+MAX_UNPACKED = 500 << 20
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Member(t.NamedTuple):
+    """One entry of the zip's directory: ``raw`` is its name as the zip has it, ``size`` its bytes unpacked."""
+
+    raw: bytes
+    size: int
+    info: zipfile.ZipInfo
+
+
+class ModuleZip:
+    """An open module zip: ``members`` in the directory's order, and their contents. Use it with ``with``.
+
+    :raises ModuleRefused: what is there is no zip, or a damaged one.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+            self.members = [Member(_raw_name(info), info.file_size, info) for info in self._archive.infolist()]
+        except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as exc:
+            raise self.refusal("", f"is not a zip that can be read ({exc})") from None
+
+    def __enter__(self) -> ModuleZip:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.close()
+
+    def refusal(self, member: str, what: str) -> ModuleRefused:
+        """The error for this zip, or for one member of it."""
+        subject = f"{self.path}: {member}" if member else self.path
+        return ModuleRefused(
+            f"{subject} {what}", subject=subject, hint="no Go module proxy gives out such a zip: find out where this one comes from, and carry the module again"
+        )
+
+    def chunks(self, member: Member) -> t.Iterator[bytes]:
+        """The contents, in pieces of at most ``WHOLE`` bytes; the last piece comes only when length and CRC are right."""
+        try:
+            if member.size <= WHOLE:
+                content = self._archive.read(member.info)
+                if len(content) != member.size:
+                    raise EOFError(f"{len(content)} bytes of {member.size}")
+                yield content
+                return
+            with self._archive.open(member.info) as stream:
+                left = member.size
+                while left:
+                    chunk = stream.read(min(WHOLE, left))
+                    if not chunk:
+                        raise EOFError(f"{member.size - left} bytes of {member.size}")
+                    left -= len(chunk)
+                    yield chunk
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as exc:
+            raise self.refusal(printable(member.raw), f"can't be unpacked ({exc})") from None
+
+    def files_below(self, prefix: str) -> list[tuple[str, Member]]:
+        """Every file's path relative to ``prefix`` (``module@version/``), when all of them are fit to be written there.
+
+        :raises ModuleRefused: a member lies elsewhere, has an unclean name, comes twice, is file and directory at once, or is
+            no regular file; or all together are bigger than Go allows.
+        """
+        start = prefix.encode("utf-8")
+        files: dict[str, Member] = {}
+        directories: set[str] = set()
+        total = 0
+        for member in self.members:
+            shown = printable(member.raw)
+            if not member.raw.startswith(start):
+                raise self.refusal(shown, f"is not below {prefix}")
+            try:
+                name = member.raw[len(start) :].decode("utf-8")
+            except UnicodeDecodeError:
+                raise self.refusal(shown, "has a name that is not UTF-8") from None
+            if not name:
+                continue
+            is_directory = name.endswith("/")
+            parts = name[: -1 if is_directory else None].split("/")
+            if any(part in ("", ".", "..") for part in parts) or "\\" in name or _CONTROL.search(name):
+                raise self.refusal(shown, "has a name that is unclean or leads elsewhere")
+            kind = stat.S_IFMT(member.info.external_attr >> 16)
+            if kind not in (0, stat.S_IFDIR if is_directory else stat.S_IFREG):
+                raise self.refusal(shown, "is no regular file (link, device or pipe)")
+            if member.info.flag_bits & 1:
+                raise self.refusal(shown, "is encrypted")
+            parents = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+            if is_directory:
+                parents.append("/".join(parts))
+            elif name in files:
+                raise self.refusal(shown, "is in the zip twice")
+            elif name in directories:
+                raise self.refusal(shown, "is a file and a directory at once")
+            for parent in parents:
+                if parent in files:
+                    raise self.refusal(shown, f"has {parent}, which is a file, for a directory")
+            directories.update(parents)
+            if is_directory:
+                continue
+            files[name] = member
+            total += member.size
+            if total > MAX_UNPACKED:
+                raise self.refusal(shown, f"brings the module over Go's limit of {MAX_UNPACKED} bytes unpacked")
+        return list(files.items())
+
+
+def printable(raw: bytes) -> str:
+    """A member's name for a message."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _raw_name(info: zipfile.ZipInfo) -> bytes:
+    # zipfile decodes by the entry's UTF-8 flag and then cuts at NUL; Go takes names as the bytes that they are.
+    return info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437")

@@ -1,0 +1,191 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Getting a project's source into a directory of our own: from a directory, from git, from a module zip.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import base64
+import fnmatch
+import hashlib
+import os
+import re
+import shutil
+import stat
+import typing as t
+import urllib.parse
+
+from .._base import process
+from .._base.errors import CommandFailed, FetchFailed, SpecInvalid
+from .._base.fetch import scrub
+from .._base.files import CHUNK, sha256_of
+from .command import passed_environment
+from .modzip import ModuleZip
+
+VERSION_CONTROL = (".git", ".hg", ".svn", ".bzr", "_darcs")
+
+
+class SourceFile(t.NamedTuple):
+    """A file of a source: its path below the source, where it is, whether it can be executed."""
+
+    name: str
+    path: str
+    executable: bool
+
+
+def walk(root: str, exclude: t.Sequence[str] = (), skip: t.Sequence[str] = VERSION_CONTROL) -> t.Iterator[SourceFile]:
+    """The regular files below ``root`` in sorted order; links are followed where they stay below it.
+
+    :param exclude: globs on the path below the source (fnmatch), which leave out files and whole directories.
+    :raises SpecInvalid: a link leads outside, or there is something that is neither file nor directory.
+    """
+    top = os.path.realpath(root)
+
+    def below(directory: str, prefix: str, ancestors: tuple[str, ...]) -> t.Iterator[SourceFile]:
+        for name in sorted(os.listdir(directory)):
+            path, relative = os.path.join(directory, name), prefix + name
+            if name in skip or any(fnmatch.fnmatchcase(relative, pattern) for pattern in exclude):
+                continue
+            real = os.path.realpath(path)
+            if os.path.islink(path) and (not (real + "/").startswith(top + "/") or not os.path.exists(real)):
+                raise SpecInvalid(
+                    f"{path} is a link to {os.readlink(path)}, which isn't below {root}",
+                    subject=path,
+                    found=os.readlink(path),
+                    hint="what it points to would be missing on the hosts: let source.path name the common parent, or exclude the link",
+                )
+            mode = os.stat(path).st_mode
+            if stat.S_ISDIR(mode):
+                if real not in ancestors:
+                    yield from below(path, relative + "/", (*ancestors, real))
+            elif stat.S_ISREG(mode):
+                yield SourceFile(relative, path, bool(mode & 0o100))
+            else:
+                raise SpecInvalid(f"{path} is neither a file nor a directory", subject=path, hint="exclude it")
+
+    yield from below(root, "", (top,))
+
+
+def digest(root: str, exclude: t.Sequence[str] = ()) -> str:
+    """One hex SHA-256 over the names, exec bits and contents of a directory's files."""
+    total = hashlib.sha256()
+    for name, path, executable in walk(root, exclude):
+        total.update(f"{sha256_of(path)[0]} {int(executable)} {name}\0".encode("utf-8", "surrogateescape"))
+    return total.hexdigest()
+
+
+def copy_directory(root: str, dest: str, exclude: t.Sequence[str] = ()) -> None:
+    """Copy a source, so that vendoring never writes into the user's directory."""
+    if not os.path.isdir(root):
+        raise SpecInvalid(f"there is no directory {root}", subject=root, hint="source.path is a directory on the connected control node")
+    for name, path, executable in walk(root, exclude):
+        target = os.path.join(dest, name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copyfile(path, target)
+        os.chmod(target, 0o755 if executable else 0o644)
+
+
+def _git(argv: t.Sequence[str], what: str, cwd: t.Optional[str] = None, credentials: t.Optional[t.Mapping[str, str]] = None) -> str:
+    # A question for a password would hang where nobody can answer.
+    environment = dict(passed_environment(), GIT_TERMINAL_PROMPT="0", **(credentials or {}))
+    environment.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+    return process.run(["git", *argv], cwd=cwd, env=environment, timeout=1800, what=what).stdout
+
+
+def split_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """An http(s) URL without its user name and password, and the environment that gives them to git.
+
+    In a URL they'd be in argv, for every user of this machine to see, and in git's own messages.
+    """
+    parts = urllib.parse.urlsplit(url)
+    userinfo, at, host = parts.netloc.rpartition("@")
+    if not at or parts.scheme not in ("http", "https"):
+        return url, {}
+    user, _colon, password = userinfo.partition(":")
+    pair = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password)}"
+    bare = urllib.parse.urlunsplit((parts.scheme, host, parts.path, parts.query, parts.fragment))
+    try:
+        count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    except ValueError:
+        count = 0
+    header = "Authorization: Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode("ascii")
+    return bare, {
+        "GIT_CONFIG_COUNT": str(count + 1),
+        f"GIT_CONFIG_KEY_{count}": f"http.{parts.scheme}://{host}/.extraHeader",
+        f"GIT_CONFIG_VALUE_{count}": header,
+    }
+
+
+def git_commit(url: str, ref: str) -> str:
+    """The commit (40 hex digits) that a branch, tag or commit means now.
+
+    :raises FetchFailed: the repository has no such ref, or doesn't answer.
+    """
+    if re.fullmatch(r"[0-9a-f]{40}", ref):
+        return ref
+    bare, credentials = split_credentials(url)
+    try:
+        answer = _git(["ls-remote", "--", bare, ref, f"{ref}^{{}}"], "git ls-remote", credentials=credentials)
+    except CommandFailed as exc:
+        raise _not_had(url, ref, exc.found or exc.message) from None
+    found: dict[str, str] = {}
+    for line in answer.splitlines():
+        commit, _tab, name = line.partition("\t")
+        found[name] = commit
+    # An annotated tag's own line is the tag object; the ^{} line is the commit.
+    for name in (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}", f"{ref}^{{}}", ref):
+        if name in found:
+            return found[name]
+    raise _not_had(url, ref, "no such branch or tag")
+
+
+def clone(url: str, ref: str, commit: str, dest: str) -> None:
+    """Check a commit out, submodules included, without history where the server allows it.
+
+    :raises FetchFailed: the repository doesn't have it, or doesn't answer.
+    """
+    os.makedirs(dest, exist_ok=True)
+    bare, credentials = split_credentials(url)
+    try:
+        _git(["init", "-q"], "git init", dest)
+        try:
+            _git(["fetch", "-q", "--depth", "1", "--", bare, commit], "git fetch", dest, credentials)
+        except CommandFailed:
+            # Not every server gives out single commits.
+            _git(["fetch", "-q", "--tags", "--", bare, "+refs/heads/*:refs/remotes/origin/*"], "git fetch", dest, credentials)
+        _git(["-c", "advice.detachedHead=false", "checkout", "-q", "--detach", commit], "git checkout", dest)
+        if os.path.exists(os.path.join(dest, ".gitmodules")):
+            _git(["submodule", "update", "-q", "--init", "--recursive", "--depth", "1"], "git submodule update", dest, credentials)
+    except CommandFailed as exc:
+        raise _not_had(url, ref, exc.found or exc.message) from None
+
+
+def _not_had(url: str, ref: str, why: str) -> FetchFailed:
+    shown, words = scrub(url), scrub(why)
+    return FetchFailed(f"{shown} at {ref} can't be had: {words}", subject=shown, found=words, hint="check the address, the ref and git's credentials")
+
+
+def extract_zip(path: str, module: str, version: str, dest: str) -> None:
+    """A module zip's files below ``dest``, without the ``module@version/`` in front of their names.
+
+    :raises ModuleRefused: a member is not what a module zip may hold.
+    """
+    with ModuleZip(path) as archive:
+        for name, member in archive.files_below(f"{module}@{version}/"):
+            target = os.path.join(dest, name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "xb", buffering=CHUNK) as stream:
+                for chunk in archive.chunks(member):
+                    stream.write(chunk)
+
+
+def packed_files(root: str, below: str, without: t.Sequence[str] = ()) -> t.Iterator[SourceFile]:
+    """The files below ``root/below``, named relative to ``root``, but for those below the directories ``without``."""
+    start = os.path.normpath(os.path.join(root, below))
+    for file in walk(start, skip=VERSION_CONTROL):
+        name = os.path.relpath(file.path, root)
+        if not any(name.startswith(directory + "/") for directory in without):
+            yield SourceFile(name, file.path, file.executable)

@@ -1,0 +1,307 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module files that a gather has in hand: fetched once, hashed as they come, found again by a rerun.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import os
+import re
+import threading
+import typing as t
+
+from .._base.errors import AirgapError, FetchFailed
+from .._base.files import link_or_copy, sha256_of, temporary_sibling
+from .._base.flight import Flights
+from .._base.progress import Stage
+from .escape import proxy_path
+from .h1 import gomod_h1, zip_h1
+from .modzip import ModuleZip
+
+#: (module, version, "info" | "mod" | "zip")
+Key = t.Tuple[str, str, str]
+Version = t.Tuple[str, str]
+
+
+class Source(t.Protocol):
+    """Where what isn't here comes from; goproxy.Upstream is one."""
+
+    def fetch(self, module: str, version: str, ext: str, dest: str) -> t.Any:
+        """Get one file of an exact version to ``dest``; an object with its ``sha256`` and ``size``."""
+
+    def query(self, module: str, what: str) -> bytes:
+        """The answer to ``@v/list``, ``@latest`` or ``@v/<query>.info``."""
+
+    def sumdb(self, path: str) -> bytes:
+        """The checksum database's answer to what follows ``sumdb/``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A module file: where it is, its hex SHA-256, its size in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Zip:
+    """What is known of a zip's inside: its h1, how many files it has, their bytes unpacked."""
+
+    h1: str
+    files: int
+    unpacked: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """A module file that an earlier generation has: its path, and for a zip what was proved then."""
+
+    path: str
+    sha256: str = ""
+    zip: t.Optional[Zip] = None
+
+
+def look_into(path: str) -> Zip:
+    """:raises ModuleRefused: the file is no zip, or damaged."""
+    with ModuleZip(path) as archive:
+        sizes = [member.size for member in archive.members]
+    return Zip(zip_h1(path), len(sizes), sum(sizes))
+
+
+@contextlib.contextmanager
+def hasher_processes() -> t.Iterator[concurrent.futures.Executor]:
+    """Processes that look into zips. Enter it before any thread is started: a fork beside threads can inherit their locks.
+
+    They end with this process however it ends, or they would keep its locks.
+    """
+    reader, writer = os.pipe()
+    try:
+        with concurrent.futures.ProcessPoolExecutor(
+            max(2, min(8, os.cpu_count() or 2)), multiprocessing.get_context("fork"), _end_with_parent, (reader, writer)
+        ) as pool:
+            list(pool.map(os.getpgid, [0] * 8))
+            yield pool
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def _end_with_parent(reader: int, writer: int) -> None:
+    # Nobody writes: the read returns when the parent, the pipe's last writer, is gone.
+    os.close(writer)
+
+    def watch() -> None:
+        os.read(reader, 1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class ModuleStore:
+    """Module files below one directory (in the layout of a GOPROXY), filled from ``upstream`` on demand, thread-safe.
+
+    :param held: gives what earlier generations have, so that it's linked and not fetched.
+    :param hashers: processes that look into zips while the next file is fetched.
+    :param stage: is told of every file that arrives.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        upstream: Source,
+        held: t.Callable[[Key], t.Optional[Held]],
+        hashers: concurrent.futures.Executor,
+        stage: Stage,
+        connections: int,
+    ) -> None:
+        self._directory = directory
+        self._upstream = upstream
+        self._held = held
+        self._hashers = hashers
+        self._stage = stage
+        self._flights: Flights[Key, Stored] = Flights()
+        self._pool = concurrent.futures.ThreadPoolExecutor(connections, thread_name_prefix="fetch")
+        self._ahead: dict[Key, concurrent.futures.Future[Stored]] = {}
+        self._zips: dict[Version, concurrent.futures.Future[Zip]] = {}
+        self._required_by: dict[Version, set[str]] = {}
+        self._lock = threading.Lock()
+        self.files: dict[Key, Stored] = {}
+        self.fetched_bytes = 0
+        self.fetched_files = 0
+
+    def close(self) -> None:
+        for future in self._ahead.values():
+            future.cancel()
+        self._pool.shutdown(wait=True)
+
+    # -- getting
+
+    def ensure(self, module: str, version: str, ext: str) -> str:
+        """The path of a module file, fetched if it must be.
+
+        :raises FetchFailed: no proxy of the chain has it.
+        """
+        key = (module, version, ext)
+        return self._flights.once(key, lambda: self._obtain(key)).path
+
+    def query(self, module: str, what: str) -> bytes:
+        return self._upstream.query(module, what)
+
+    def sumdb(self, path: str) -> bytes:
+        return self._upstream.sumdb(path)
+
+    def prefetch(self, keys: t.Iterable[Key]) -> None:
+        """Begin to fetch; ``settle`` waits for it. For one thread at a time."""
+        for key in keys:
+            if key not in self._ahead:
+                self._ahead[key] = self._pool.submit(self._flights.once, key, lambda key=key: self._obtain(key))  # type: ignore[misc]
+                if key not in self.files:
+                    self._stage.expect(1)
+
+    def require(self, versions: t.Iterable[Version], label: str) -> None:
+        """Note that ``label`` ("project yq") needs these."""
+        with self._lock:
+            for version in versions:
+                self._required_by.setdefault(version, set()).add(label)
+
+    def required_by(self, version: Version) -> list[str]:
+        with self._lock:
+            return sorted(self._required_by.get(version, ()))
+
+    def settle(self) -> None:
+        """Wait for all that ``prefetch`` began.
+
+        :raises FetchFailed: some could not be had; each of them is in ``details``, with why and what requires it.
+        """
+        failures: dict[Key, AirgapError] = {}
+        for key, future in list(self._ahead.items()):
+            try:
+                future.result()
+            except AirgapError as exc:
+                # Somebody else may have asked again, with more luck.
+                if key not in self.files:
+                    failures[key] = exc
+        if failures:
+            raise self.not_had(failures)
+
+    def discard(self, key: Key) -> None:
+        """Let a rerun fetch this file anew."""
+        os.unlink(self.files.pop(key).path)
+
+    def _obtain(self, key: Key) -> Stored:
+        module, version, ext = key
+        path = os.path.join(self._directory, proxy_path(module, version, ext))
+        held = None
+        fetched = False
+        if os.path.exists(path) and _is_sound(path, ext):
+            stored = Stored(path, *sha256_of(path))
+        else:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            held = self._held(key)
+            if held is not None:
+                beside = temporary_sibling(path)
+                link_or_copy(held.path, beside)
+                os.rename(beside, path)
+                stored = Stored(path, held.sha256, os.stat(path).st_size) if held.sha256 else Stored(path, *sha256_of(path))
+            else:
+                got = self._upstream.fetch(module, version, ext, path)
+                stored = Stored(path, got.sha256, got.size)
+                fetched = True
+        if ext == "zip":
+            if held is not None and held.zip is not None:
+                future: concurrent.futures.Future[Zip] = concurrent.futures.Future()
+                future.set_result(held.zip)
+            else:
+                future = self._hashers.submit(look_into, path)
+            self._zips[(module, version)] = future
+        with self._lock:
+            self.files[key] = stored
+            self.fetched_files += fetched
+            self.fetched_bytes += stored.size if fetched else 0
+        if key not in self._ahead:
+            self._stage.expect(1)
+        self._stage.advance(1, stored.size, f"{module}@{version}")
+        return stored
+
+    def not_had(self, failures: t.Mapping[Key, AirgapError]) -> FetchFailed:
+        """One error that names each version, why it can't be had, and what requires it."""
+        by_version: dict[Version, AirgapError] = {}
+        for (module, version, _ext), failure in sorted(failures.items(), key=lambda item: item[0]):
+            by_version.setdefault((module, version), failure)
+        naming = self._naming(set(by_version))
+        details = [
+            {
+                "module": version[0],
+                "version": version[1],
+                "required_by": self.required_by(version) + naming.get(version, []),
+                "said": failure.message,
+                "status": getattr(failure, "status", None),
+            }
+            for version, failure in by_version.items()
+        ]
+        lines = "; ".join(
+            f"{entry['module']}@{entry['version']} (required by {', '.join(t.cast('list[str]', entry['required_by'])[:5]) or 'the spec'}): {entry['said']}"
+            for entry in details
+        )
+        return FetchFailed(
+            f"{len(details)} module version{'s' if len(details) > 1 else ''} can't be had: {lines}",
+            subject=", ".join(f"{entry['module']}@{entry['version']}" for entry in details),
+            found=str(details[0]["said"]),
+            hint="nothing was carried without them: mend the proxy or the access, or require other versions; a rerun fetches only what is missing",
+            details=details,
+        )
+
+    def _naming(self, wanted: t.Collection[Version]) -> dict[Version, list[str]]:
+        """``module@version`` of what names these versions in its go.mod, among what is stored."""
+        line = re.compile(r'(?m)^[ \t]*(?:require[ \t]+)?"?([^\s()"]+)"?[ \t]+"?(v[^\s()"]+)')
+        found: dict[Version, list[str]] = {}
+        for (parent, at, ext), stored in sorted(self.files.items()):
+            if ext == "mod":
+                with open(stored.path, encoding="utf-8", errors="replace") as stream:
+                    named = set(line.findall(stream.read()))
+                for version in named.intersection(wanted):
+                    found.setdefault(version, []).append(f"{parent}@{at}")
+        return found
+
+    # -- what is there
+
+    def versions(self) -> tuple[list[Version], list[Version]]:
+        """(versions with a zip, versions with go.mod alone), each in sorted order."""
+        with self._lock:
+            keys = list(self.files)
+        zips = {(module, version) for module, version, ext in keys if ext == "zip"}
+        mods = {(module, version) for module, version, ext in keys if ext == "mod"}
+        return sorted(zips), sorted(mods - zips)
+
+    def zip(self, module: str, version: str) -> Zip:
+        """What is known of a stored zip; waits for it.
+
+        :raises ModuleRefused: the zip can't be read.
+        """
+        return self._zips[(module, version)].result()
+
+    def gomod_h1(self, module: str, version: str) -> str:
+        """The h1 of a stored go.mod."""
+        with open(self.files[(module, version, "mod")].path, "rb") as stream:
+            return gomod_h1(stream.read())
+
+
+def _is_sound(path: str, ext: str) -> bool:
+    """Whether what an earlier run left can be used: no hash vouches for an .info file, and a power cut may have emptied it."""
+    if ext != "info":
+        return True
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return "Version" in json.load(stream)
+    except (ValueError, TypeError):
+        return False
