@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tree: a generation as ordinary files, big ones as hard links to blobs, small ones unpacked from tar layers.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from .._base.errors import DepotDamaged
+from .._base.files import link_or_copy, sync_filesystem, temporary_sibling, write_atomically
+from .._base.progress import Stage
+from .._base.ustar import Unpacked, unpack_tree
+from .blobs import BlobStore, is_temporary
+from .manifest import Layer
+
+SUMS = "SHA256SUMS"
+
+
+def lay_out(blobs: BlobStore, layers: t.Iterable[Layer], dest: str, stage: t.Optional[Stage] = None) -> None:
+    """Make ``dest`` hold these layers' files and a SHA256SUMS over them (``sha256sum -c`` checks it).
+
+    A tree that has some of them only gains the others: each file gets its name when it's whole, SHA256SUMS after them.
+    A tar layer that was unpacked before is known by its note in ``.layers`` and not unpacked again.
+
+    :raises DepotDamaged: a blob isn't here or isn't what its name says.
+    """
+    sums: dict[str, str] = _read_sums(os.path.join(dest, SUMS))
+    notes = os.path.join(dest, ".layers")
+    if os.path.isdir(dest):
+        _sweep(dest)
+    os.makedirs(notes, mode=0o755, exist_ok=True)
+    unpacked = []
+    for layer in layers:
+        try:
+            if not layer.unpack:
+                _link(blobs, layer, os.path.join(dest, layer.title))
+                sums[layer.title] = layer.hex
+            elif not os.path.exists(os.path.join(notes, layer.hex)):
+                for name, sha256 in _unpack(blobs, layer, dest):
+                    sums[f"{layer.unpack}/{name}"] = sha256
+                unpacked.append(layer)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
+            raise DepotDamaged(
+                f"{layer.title} can't be laid out: {exc.filename} is in its way", subject=layer.title, found=str(exc), hint="two layers claim the same place"
+            ) from None
+        if stage is not None:
+            stage.advance(1, layer.size)
+    sync_filesystem(dest)
+    lines = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+    write_atomically(os.path.join(dest, SUMS), lines.encode("utf-8", "surrogateescape"), 0o444)
+    # A note says that a layer's files are on the disk for good and in SHA256SUMS, so it comes last.
+    for layer in unpacked:
+        write_atomically(os.path.join(notes, layer.hex), layer.title.encode() + b"\n", 0o444)
+
+
+def _unpack(blobs: BlobStore, layer: Layer, dest: str) -> t.Iterator[Unpacked]:
+    try:
+        stream = open(blobs.path(layer.digest), "rb")  # noqa: SIM115 - only the opening can find it absent
+    except FileNotFoundError:
+        raise _missing(layer) from None
+    with stream:
+        yield from unpack_tree(stream, os.path.join(dest, layer.unpack), layer.title)
+
+
+def _missing(layer: Layer) -> DepotDamaged:
+    return DepotDamaged(
+        f"the blob {layer.digest} ({layer.title}) is missing", code="blobs_missing", subject=layer.title, hint="receive or deliver its generation again"
+    )
+
+
+def _sweep(dest: str) -> None:
+    """Remove the temporary names that a killed run left in a tree that was gaining layers."""
+    for directory, _directories, names in os.walk(dest):
+        for name in names:
+            if is_temporary(name):
+                os.unlink(os.path.join(directory, name))
+
+
+def _link(blobs: BlobStore, layer: Layer, path: str) -> None:
+    source = blobs.path(layer.digest)
+    try:
+        if os.path.samefile(source, path):
+            return
+    except FileNotFoundError:
+        if not os.path.exists(source):
+            raise _missing(layer) from None
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    beside = temporary_sibling(path)
+    link_or_copy(source, beside)
+    os.rename(beside, path)
+
+
+def _read_sums(path: str) -> dict[str, str]:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return {line[66:].rstrip("\n"): line[:64] for line in stream}
+    except FileNotFoundError:
+        return {}
