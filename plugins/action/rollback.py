@@ -1,0 +1,21 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The control node's half of airgap.golang.rollback: the trace id."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.airgap.golang.plugins.plugin_utils.live import trace_id
+
+
+class ActionModule(ActionBase):
+    """See the module."""
+
+    def run(self, tmp: t.Optional[str] = None, task_vars: t.Optional[dict[str, t.Any]] = None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        result.update(self._execute_module(module_args={"trace_id": trace_id(), **self._task.args}, task_vars=task_vars))
+        return result

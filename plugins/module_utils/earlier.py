@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a depot's earlier generations spare a gather: module files that were proved, and the checksum database that hosts saw.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ._base.errors import DepotDamaged
+from ._depot.depot import Depot
+from ._depot.generation import Generation
+from ._go.carrieddb import Earlier
+from ._go.escape import proxy_path
+from ._go.store import Held, Key, Version, Zip
+
+
+class EarlierGenerations:
+    """A depot's readable generations. ``warnings`` names those that aren't."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+        self.warnings: list[str] = []
+        self._generations: list[Generation] = []
+        for ref in sorted(depot.index()):
+            try:
+                self._generations.append(depot.generation(ref))
+            except DepotDamaged as exc:
+                self.warnings.append(exc.sentence())
+
+    def module_files(self) -> dict[Key, Held]:
+        """The module files that are there, zips with the hashes that were proved then."""
+        held: dict[Key, Held] = {}
+        for generation in self._generations:
+            proxy = os.path.join(self._depot.tree(generation.ref), "proxy")
+            for module in generation.config["modules"]:
+                path, version = str(module["path"]), str(module["version"])
+                for ext in ("info", "mod"):
+                    if (path, version, ext) not in held:
+                        file = os.path.join(proxy, proxy_path(path, version, ext))
+                        if os.path.exists(file):
+                            held[(path, version, ext)] = Held(file)
+                if module["zip"] and self._depot.blobs.has("sha256:" + module["zip"], module["size"]):
+                    blob = self._depot.blobs.path("sha256:" + module["zip"])
+                    known = Zip(str(module["h1"]), int(module["files"]), int(module["unpacked"]))
+                    held[(path, version, "zip")] = Held(blob, str(module["zip"]), known)
+        return held
+
+    def database(self, name: str) -> Earlier:
+        """What went to hosts of the checksum database ``name``."""
+        directory = None
+        heads: set[int] = set()
+        public: set[Version] = set()
+        for generation in self._generations:
+            head = generation.config["go"].get("sumdb") or {}
+            at = os.path.join(self._depot.tree(generation.ref), "proxy", "sumdb", name)
+            if head.get("name") == name and os.path.isdir(at):
+                directory = at
+                heads.update(head["older"])
+            public.update((str(module["path"]), str(module["version"])) for module in generation.config["modules"] if module["public"])
+        return Earlier(directory, tuple(sorted(heads)), frozenset(public))

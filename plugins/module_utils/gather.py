@@ -1,0 +1,423 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gather: from a spec to an unsealed generation, on the connected side.
+
+Phases: *resolve* (what the spec means now; is the latest generation that already?), *fetch* (sources, toolchains, module
+files as go.sum and the go command name them, hashed as they come), *check* (every h1 against go.sum), *prove* (the go
+commands that must pass offline, in an empty network namespace, against exactly what will be carried, while the checksum
+database's snapshot is made; vendoring happens there), *store* (blobs, manifest).
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import tempfile
+import time
+import typing as t
+
+from . import resources
+from . import spec as specs
+from ._base import sandbox
+from ._base.errors import AirgapError, CommandFailed, FetchFailed
+from ._base.fetch import Fetcher
+from ._base.files import remove_tree
+from ._base.progress import Reporter
+from ._depot import manifest as oci
+from ._depot.depot import Depot
+from ._depot.generation import SCHEMA, Generation
+from ._go import carrieddb, closure, goroots, gosum, hashcheck, proof, proxytree, runs, source, sumdb, toolchain
+from ._go.build import Build
+from ._go.command import GoCommand, find_go
+from ._go.estimate import Estimate
+from ._go.goproxy import DirectGo, Upstream, parse_chain
+from ._go.recorder import RecordingProxy
+from ._go.store import ModuleStore, hasher_processes
+from .earlier import EarlierGenerations
+from .layers import Gathered, GatheredProject, admit
+
+# Fetched module files wait here between a run that was killed and the next.
+FETCH = "fetch"
+
+
+@dataclasses.dataclass
+class Options:
+    """How to gather. ``goproxy``, ``goprivate``, ``gosumdb``: like go's own, empty for the user's settings."""
+
+    go_binary: str = ""
+    goproxy: str = ""
+    goprivate: str = ""
+    gosumdb: str = ""
+    connections: int = 32
+    check: bool = False
+    trace_id: str = ""
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What gather did: ``changed``, the generation (None in check mode), warnings, seconds by phase, what moved."""
+
+    changed: bool
+    generation: t.Optional[Generation]
+    warnings: list[str]
+    phases: dict[str, float]
+    fetched: dict[str, t.Any]
+
+
+def gather(spec: specs.Spec, depot: Depot, options: Options, reporter: Reporter) -> Outcome:
+    """Make the depot's next generation from ``spec``, unless the latest one already is that.
+
+    :raises FetchFailed: module files that can't be had, all of them named.
+    :raises ModuleRefused: hashes that don't fit, all of them named.
+    :raises ProjectDirty, SpecInvalid, CommandFailed, ToolMissing: as their names say.
+    """
+    with contextlib.ExitStack() as stack:
+        if options.check:
+            work = stack.enter_context(tempfile.TemporaryDirectory(prefix="airgap-golang-check-"))
+        else:
+            stack.enter_context(depot.locked())
+            depot.sweep(FETCH)
+            work = depot.scratch("gather")
+            stack.callback(remove_tree, work)
+        return _Gathering(spec, depot, options, reporter, work, stack).run()
+
+
+def _user_go(options: Options) -> GoCommand:
+    """The go command to start with, and the user's settings where the options say nothing else."""
+    go = GoCommand(find_go(options.go_binary))
+    for name, value in (("GOPROXY", options.goproxy), ("GOSUMDB", options.gosumdb)):
+        if value:
+            go.settings[name] = value
+    if options.goprivate:
+        go.settings.update(GOPRIVATE=options.goprivate, GONOPROXY="", GONOSUMDB="")
+    return go
+
+
+class _Gathering:
+    """One run. Attributes are what the phases hand on."""
+
+    def __init__(self, spec: specs.Spec, depot: Depot, options: Options, reporter: Reporter, work: str, stack: contextlib.ExitStack) -> None:
+        self.spec = spec
+        self.depot = depot
+        self.options = options
+        self.reporter = reporter
+        self.work = work
+        self.stack = stack
+        self.warnings: list[str] = []
+        self.phases: dict[str, float] = {}
+        self.go = _user_go(options)
+        self.cache = os.path.join(work if options.check else depot.path, "cache")
+        self.proxytree = os.path.join(work, "proxy")
+        self.projects: list[tuple[specs.Project, closure.Root]] = []
+        self.loose: list[closure.Root] = []
+        self.carried_toolchains: list[tuple[str, str]] = []
+
+    @contextlib.contextmanager
+    def _phase(self, name: str) -> t.Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.phases[name] = round(self.phases.get(name, 0.0) + time.monotonic() - started, 3)
+
+    @property
+    def roots(self) -> list[closure.Root]:
+        return [root for _project, root in self.projects] + self.loose
+
+    @property
+    def gosumdb(self) -> str:
+        return self.go.settings.get("GOSUMDB") or "off"
+
+    def run(self) -> Outcome:
+        with self._phase("resolve"):
+            commits = {project.name: source.git_commit(project.git, project.ref) for project in self.spec.projects if project.git}
+            files = resources.find(self.spec.files)
+            inputs = self._inputs(commits, files)
+        latest = self.depot.latest()
+        if latest is not None and latest.config.get("inputs") == inputs and not self.depot.blobs.missing(latest.manifest.blobs()):
+            return Outcome(False, latest, self.warnings, self.phases, {"files": 0, "bytes": 0, "complete": True})
+        with self._phase("fetch"):
+            self._open_store()
+            self._take_sources(commits)
+            self.carried_toolchains = self._choose_toolchains()
+            if self.options.check:
+                return Outcome(True, None, self.warnings, self.phases, self._would_fetch())
+            self._ask()
+        with self._phase("check"):
+            sums = self._check()
+        with self._phase("prove"):
+            isolation = sandbox.choose(None)
+            database, builds = self._prove(isolation, sums)
+        with self._phase("store"):
+            generation = admit(
+                self.depot,
+                Gathered(
+                    spec=self.spec,
+                    inputs=inputs,
+                    store=self.store,
+                    proxytree=self.proxytree,
+                    toolchains=self.carried_toolchains,
+                    projects=[
+                        GatheredProject(project, root, os.path.join(self.work, "projects", project.name), builds[project.name], commits.get(project.name, ""))
+                        for project, root in self.projects
+                    ],
+                    files=resources.take(files, os.path.join(self.work, "files")),
+                    sums=sums,
+                    database=database,
+                    nosumdb=self.go.nosumdb,
+                    gosumdb=carrieddb.without_url(self.gosumdb),
+                    isolation=isolation.method,
+                ),
+                self.work,
+                self.options.trace_id,
+                self.reporter.stage("gather: store"),
+            )
+            remove_tree(os.path.join(self.depot.staging, FETCH))
+        fetched = {"files": self.store.fetched_files, "bytes": self.store.fetched_bytes, "complete": True}
+        return Outcome(True, generation, self.warnings, self.phases, fetched)
+
+    # -- resolve
+
+    def _inputs(self, commits: t.Mapping[str, str], files: t.Mapping[str, resources.Resource]) -> str:
+        """One digest of all that the generation follows from."""
+        facts: dict[str, t.Any] = {
+            "schema": SCHEMA,
+            "spec": self.spec.normal(),
+            "commits": dict(commits),
+            "sources": {project.name: source.digest(project.path, project.exclude) for project in self.spec.projects if project.path},
+            "files": {dest: file.sha256 for dest, file in files.items()},
+            "nosumdb": self.go.nosumdb,
+            "gosumdb": self.go.settings.get("GOSUMDB", ""),
+        }
+        return oci.digest_of(oci.canonical(facts))
+
+    # -- fetch
+
+    def _open_store(self) -> None:
+        earlier = EarlierGenerations(self.depot)
+        self.warnings += earlier.warnings
+        self.earlier = earlier
+        self.held = earlier.module_files()
+        hashers = self.stack.enter_context(hasher_processes())
+        fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections))
+        settings = self.go.settings
+        of_direct = {name: settings[name] for name in ("GOINSECURE", "GOVCS", "GOAUTH") if settings.get(name)}
+        direct = DirectGo(self.go.binary, self.go.environment(self.work, "direct", **of_direct), os.path.join(self.cache, "direct"))
+        name, _key, url = sumdb.parse_gosumdb(self.gosumdb)
+        chain = parse_chain(settings["GOPROXY"])
+        noproxy = settings.get("GONOPROXY") or settings.get("GOPRIVATE", "")
+        upstream = Upstream(chain, noproxy, fetcher, direct, url or (f"https://{name}" if name else None))
+        staging = os.path.join(self.work if self.options.check else self.depot.staging, FETCH)
+        self.store = ModuleStore(staging, upstream, self.held.get, hashers, self.reporter.stage("gather: module files"), self.options.connections)
+        self.stack.callback(self.store.close)
+        if self.options.check:
+            self.estimate = Estimate(chain, noproxy, fetcher, self.options.connections)
+            self.stack.callback(self.estimate.close)
+
+    def _take_sources(self, commits: t.Mapping[str, str]) -> None:
+        """Copy every project to where we may write, and begin to fetch what its go.sum names."""
+        for project in self.spec.projects:
+            label = f"project {project.name}"
+            dest = os.path.join(self.work, "projects", project.name)
+            if project.path:
+                source.copy_directory(project.path, dest, project.exclude)
+            elif project.git:
+                source.clone(project.git, project.ref, commits[project.name], dest)
+            else:
+                self.store.require([(project.module, project.version)], label)
+                self._begin([(project.module, project.version)], [(project.module, project.version)])
+                source.extract_zip(self._had(project.module, project.version, "zip"), project.module, project.version, dest)
+            directory = os.path.normpath(os.path.join(dest, project.directory))
+            remove_tree(os.path.join(directory, "vendor"))
+            top, workspace, modules, sums = closure.read_project(label, directory, dest, self.go)
+            asked = project.toolchain or toolchain.asked_by(top)
+            root = closure.Root("project", label, directory, self.go, asked=asked, workspace=workspace, sums=sums, modules=tuple(modules))
+            root.dirty_is_error = project.dirty == "error"
+            zips, mods = closure.wanted_files(sums)
+            self.store.require(zips | mods, label)
+            self._begin(zips, mods)
+            self.projects.append((project, root))
+        wanted = [("module", path, path, version) for path, version in self.spec.modules]
+        wanted += [("tool", package, closure.module_of(package, version, self.store.ensure), version) for package, version in self.spec.tools]
+        for kind, target, module, version in wanted:
+            label = f"{kind} {target}@{version}"
+            self.store.require([(module, version)], label)
+            asked = toolchain.asked_by(self.go.edit_json(self._had(module, version, "mod")))
+            scratch = os.path.join(self.work, "probes", str(len(self.loose)))
+            self._begin([(module, version)], [(module, version)])
+            self.loose.append(closure.Root(kind, label, scratch, self.go, asked=asked, target=f"{target}@{version}"))
+
+    def _begin(self, zips: t.Iterable[tuple[str, str]], mods: t.Iterable[tuple[str, str]]) -> None:
+        """Begin to fetch these versions; in check mode, to ask for their sizes."""
+        keys = [(*version, "zip") for version in sorted(zips)] + [(*version, ext) for version in sorted(mods) for ext in ("mod", "info")]
+        if self.options.check:
+            self.estimate.add(key for key in keys if key not in self.held)
+        else:
+            self.store.prefetch(keys)
+
+    def _had(self, module: str, version: str, ext: str) -> str:
+        """A file that the fetching can't go on without; if it can't be had, the error says what requires it."""
+        try:
+            return self.store.ensure(module, version, ext)
+        except FetchFailed:
+            self.store.prefetch([(module, version, ext)])
+            self.store.settle()
+            return self.store.ensure(module, version, ext)
+
+    def _choose_toolchains(self) -> list[tuple[str, str]]:
+        named = {entry.version: entry.platforms for entry in self.spec.toolchains}
+        targets = {build.platform for project in self.spec.projects for build in project.builds} or {self.go.platform}
+        chosen = toolchain.to_carry(named, {root.label: root.asked for root in self.roots}, targets, self.go.version, self.go.platform)
+        versions = [(toolchain.MODULE, toolchain.module_version(version, platform)) for version, platform in chosen]
+        self.store.require(versions, "the toolchains")
+        self._begin(versions, versions)
+        return chosen
+
+    def _would_fetch(self) -> dict[str, t.Any]:
+        """Check mode: how many files and bytes a run would fetch, as far as go.sum names them; sizes are asked of the proxy."""
+        for root in self.loose:
+            self.warnings.append(f"{root.label}: check mode doesn't download, so what it requires isn't counted")
+        expected, failures = self.estimate.total()
+        if failures:
+            raise self.store.not_had(failures)
+        return {"files": expected.files, "bytes": expected.bytes, "complete": expected.complete and not self.loose}
+
+    def _ask(self) -> None:
+        """Unpack the toolchains, and ask the go command for the projects' module graphs and the closures of modules and tools."""
+        unpacked = os.path.join(self.cache, "toolchains")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool, self._failures_explained():
+            ready = pool.submit(goroots.obtain, self.go, self.store, self.carried_toolchains, unpacked, os.path.join(self.work, "toolchains"))
+            # A project's graph is the same by any go command that is new enough, so those needn't wait.
+            own = toolchain.version_key(self.go.version)
+            early = [root for _project, root in self.projects if toolchain.version_key(root.asked or toolchain.FIRST) <= own]
+            for root in early:
+                self._ask_root(root)
+            ready.result()
+            versions = [version for version, _platform in self.carried_toolchains]
+            for root in self.roots:
+                version = toolchain.choose(root.asked, versions)
+                root.go = self.go.at(toolchain.directory(unpacked, version, self.go.platform), version)
+                if root not in early:
+                    self._ask_root(root)
+        self._settle()
+
+    def _ask_root(self, root: closure.Root) -> None:
+        with RecordingProxy(self.store) as proxy:
+            try:
+                root.ask(runs.through_proxy(root.go, proxy, os.path.join(self.work, "online"), os.path.join(self.cache, "go-build")))
+            except CommandFailed as exc:
+                self._note_failures(proxy, exc)
+                raise closure.said_by_go(exc, root, "with the network") from None
+            finally:
+                self.store.require({(module, version) for module, version, _ext in proxy.asked}, root.label)
+            zips, mods = closure.wanted_files(root.sums)
+            self.store.require(zips | mods, root.label)
+            self._begin(zips, mods)
+
+    def _note_failures(self, proxy: RecordingProxy, failure: CommandFailed) -> None:
+        """Files that the go command missed are to be named like those that were fetched ahead.
+
+        Only those: to find a package's module it asks for paths that are none.
+        """
+        self.store.prefetch(key for key in proxy.failures if f"{key[0]}@{key[1]}" in failure.message)
+
+    @contextlib.contextmanager
+    def _failures_explained(self) -> t.Iterator[None]:
+        """When a go command fails, what can't be had or has a wrong hash is told first: all of it, and by whom it's required."""
+        try:
+            yield
+        except AirgapError:
+            self.store.settle()
+            hashcheck.check_sums(self.store, self._sums())
+            raise
+
+    def _settle(self) -> None:
+        """Wait for what was begun; of every version go.mod and .info are carried too."""
+        self.store.settle()
+        self.store.prefetch([(module, version, ext) for module, version, _ext in list(self.store.files) for ext in ("mod", "info")])
+        self.store.settle()
+
+    # -- check
+
+    def _sums(self) -> dict[gosum.Key, str]:
+        return gosum.merge({root.label: root.sums for root in self.roots})
+
+    def _check(self) -> dict[gosum.Key, str]:
+        """Check what is in hand, and lay it out as the GOPROXY that will be carried."""
+        sums = self._sums()
+        hashcheck.check_sums(self.store, sums)
+        proxytree.lay_out(self.proxytree, {key: stored.path for key, stored in self.store.files.items()})
+        return sums
+
+    # -- prove
+
+    def _prove(self, isolation: sandbox.Isolation, sums: dict[gosum.Key, str]) -> tuple[carrieddb.CarriedDatabase, dict[str, list[Build]]]:
+        """Prove every root; meanwhile the checksum database's snapshot is made, which only modules and tools wait for."""
+        stage = self.reporter.stage("gather: proofs without a network", len(self.roots))
+        builds: dict[str, list[Build]] = {}
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            snapshot = pool.submit(self._snapshot, sums)
+            known = len(self.store.files)
+            for project, root in self.projects:
+                builds[project.name] = self._prove_project(isolation, project, root)
+                stage.advance(1, note=root.label)
+                if snapshot.done():
+                    snapshot.result()
+            database = snapshot.result()
+        if len(self.store.files) != known:
+            database = self._snapshot(sums)
+        for root in self.loose:
+            proof.prove(root, self._offline(isolation, root), os.path.join(self.work, "offline", root.kind))
+            stage.advance(1, note=root.label)
+        self.warnings += [*database.warnings, *(warning for root in self.roots for warning in root.warnings)]
+        # Before anything is synced to disk: 10^5 unpacked files that nobody needs again.
+        for name in ("offline", "online"):
+            remove_tree(os.path.join(self.work, name))
+        return database, builds
+
+    def _snapshot(self, sums: t.Mapping[gosum.Key, str]) -> carrieddb.CarriedDatabase:
+        database = carrieddb.carry(
+            self.store, sums, self.gosumdb, self.go.nosumdb, self.proxytree, self.earlier.database, self.options.connections, self.reporter
+        )
+        hashcheck.check_records(self.store, database.records)
+        return database
+
+    def _offline(self, isolation: sandbox.Isolation, root: closure.Root) -> closure.Run:
+        return runs.without_network(root.go, isolation, self.proxytree, os.path.join(self.work, "offline"), os.path.join(self.cache, "go-build"))
+
+    def _prove_project(self, isolation: sandbox.Isolation, project: specs.Project, root: closure.Root) -> list[Build]:
+        scratch = os.path.join(self.work, "offline", project.name)
+        run = self._offline(isolation, root)
+        platforms = sorted({platform for entry in self.spec.toolchains for platform in entry.platforms}) or [self.go.platform]
+        try:
+            proof.prove(root, run, scratch)
+        except CommandFailed:
+            # go.sum was only a hint: let the go command ask for all it wants, then prove again.
+            if not self._widen(root):
+                raise
+            proof.prove(root, run, scratch)
+        return proof.prove_builds(root, run, scratch, project.builds, project.name, platforms)
+
+    def _widen(self, root: closure.Root) -> bool:
+        """Let the go command ask for what a project needs beyond its go.sum; whether that was anything new."""
+        before = set(self.store.files)
+        with self._failures_explained(), RecordingProxy(self.store) as proxy:
+            try:
+                root.warnings.clear()
+                online = os.path.join(self.work, "online")
+                root.steps(runs.through_proxy(root.go, proxy, online, os.path.join(self.cache, "go-build")), os.path.join(online, "work"))
+            except CommandFailed as exc:
+                self._note_failures(proxy, exc)
+                raise closure.said_by_go(exc, root, "with the network") from None
+            finally:
+                self.store.require({(module, version) for module, version, _ext in proxy.asked}, root.label)
+        if set(self.store.files) == before:
+            return False
+        self._settle()
+        self._check()
+        return True

