@@ -1,0 +1,332 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The build check with a real toolchain, a real vendored project and a host's settings that would spoil it, through Ansible."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import pwd
+import subprocess
+import sys
+import tempfile
+import typing as t
+from xml.etree import ElementTree
+
+import pytest
+
+from ansible_collections.airgap.golang.plugins.module_utils import build_check
+from ansible_collections.airgap.golang.plugins.module_utils._base import sandbox
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import BuildFailed, HostRefused, SpecInvalid
+from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
+from ansible_collections.airgap.golang.plugins.module_utils._go import build as go_build
+from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
+from ansible_collections.airgap.golang.plugins.module_utils._go.modcache import CachedModule, ModuleCache
+
+PLATFORM = go_build.host_platform()
+OTHER = "linux/arm64" if PLATFORM != "linux/arm64" else "linux/amd64"
+
+MAIN = (
+    "package main\n"
+    "\n"
+    "import (\n"
+    "\t\"fmt\"\n"
+    "\t\"rsc.io/quote\"\n"
+    ")\n"
+    "\n"
+    "var version = \"none\"\n"
+    "\n"
+    "func main() { fmt.Println(version, spoiled, quote.Go()) }\n"
+)
+
+#: What a host's administrator may set, and what must not reach a build that is to be the rehearsal's.
+SETTINGS = {
+    "GOPROXY": "https://proxy.invalid",
+    "GOSUMDB": "sum.golang.org",
+    "GOTOOLCHAIN": "auto",
+    "GOFLAGS": "-tags=spoiled",
+    "GOAMD64": "v3",
+    "GOARM64": "v8.2",
+    "CGO_ENABLED": "1",
+    "CC": "/nowhere/cc",
+    "GOFIPS140": "latest",
+    "GOOS": "plan9",
+    "GOARCH": "386",
+}
+
+
+@dataclasses.dataclass
+class Host:
+    """A ROOT as deploy leaves it, and what the module says about it."""
+
+    root: pathlib.Path
+    document: dict[str, t.Any]
+
+    def write(self) -> None:
+        (self.root / "current" / "generation.json").write_text(json.dumps(self.document))
+
+    def module(self, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
+        collections = str(next(parent.parent for parent in pathlib.Path(build_check.__file__).parents if parent.name == "ansible_collections"))
+        argv = ["ansible", "localhost", "-m", "airgap.golang.build_check", "-a", json.dumps({"root": str(self.root), **options})]
+        env = {
+            **os.environ,
+            "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+            "ANSIBLE_COLLECTIONS_PATH": collections,
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_LOCAL_TEMP": str(self.root / ".ansible"),
+            "ANSIBLE_REMOTE_TEMP": str(self.root / ".ansible"),
+        }
+        done = subprocess.run([*argv, *(["--check"] if check else [])], env=env, capture_output=True, text=True, check=False)
+        head, _arrow, body = done.stdout.partition("localhost | ")[2].partition(" => ")
+        assert body, done.stdout + done.stderr
+        answer: dict[str, t.Any] = json.JSONDecoder().raw_decode(body)[0]
+        assert ("FAILED" in head) == (done.returncode != 0)
+        answer["failed"] = done.returncode != 0
+        return answer
+
+    def difference(self) -> dict[str, str]:
+        """What --diff would show as coming, having shown something else as there."""
+        diff = build_check.check(build_check.Options(str(self.root)), check_mode=True)["diff"]
+        assert all(diff["before"][path] != sha256 for path, sha256 in diff["after"].items())
+        after: dict[str, str] = diff["after"]
+        return after
+
+    def path(self, output: str) -> pathlib.Path:
+        return self.root / "builds" / "000007" / "greeter" / output
+
+
+def go(*argv: str, cwd: pathlib.Path) -> str:
+    env = {**os.environ, "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+    return subprocess.run(["go", *argv], cwd=cwd, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def version() -> str:
+    return go("env", "GOVERSION", cwd=pathlib.Path("/")).strip()[2:]
+
+
+@pytest.fixture(scope="module")
+def prepared(version: str) -> t.Iterator[Host]:
+    """The root, with the rehearsal's hashes; not below pytest's own directory, which other users may not enter."""
+    root = pathlib.Path(tempfile.mkdtemp())
+    root.chmod(0o755)
+    try:
+        module = f"{toolchain.MODULE}@{toolchain.module_version(version, PLATFORM)}"
+        told = json.loads(go("mod", "download", "-json", module, cwd=pathlib.Path("/")))
+        cached = CachedModule(told["Path"], told["Version"], told["Sum"], told["Zip"], "", told["GoMod"])
+        current = root / "generations" / "000007"
+        project = current / "projects" / "greeter" / "app"
+        project.mkdir(parents=True)
+        (root / "current").symlink_to("generations/000007")
+        ModuleCache(str(root / "modcache"), str(root / "current" / "go.env")).install([cached])
+        (current / "go.env").write_text("".join(f"{name}={value}\n" for name, value in SETTINGS.items()))
+        (project / "go.mod").write_text("module example.com/greeter\n\ngo 1.21\n\nrequire rsc.io/quote v1.5.2\n")
+        (project / "main.go").write_text(MAIN)
+        (project / "plain.go").write_text("//go:build !spoiled\n\npackage main\n\nconst spoiled = false\n")
+        (project / "spoiled.go").write_text("//go:build spoiled\n\npackage main\n\nconst spoiled = true\n")
+        go("mod", "tidy", cwd=project)
+        go("mod", "vendor", cwd=project)
+        builds = [
+            {"package": ".", "output": "bin/greeter", "platform": PLATFORM, "flags": ["-ldflags=-s -w -X main.version=1.2.3"]},
+            {"package": ".", "output": "bin/greeter-other", "platform": OTHER, "tags": ["extra"]},
+        ]
+        host = Host(
+            root,
+            {
+                "name": "platform",
+                "generation": 7,
+                "projects": [{"name": "greeter", "directory": "app", "toolchain": version, "workspace": False, "builds": builds}],
+            },
+        )
+        rehearse(host, cached, project)
+        host.write()
+        yield host
+    finally:
+        remove_tree(str(root))
+
+
+def rehearse(host: Host, cached: CachedModule, project: pathlib.Path) -> None:
+    """With the same toolchain elsewhere, its own go.env in it, as whoever we are, from a copy of the source."""
+    elsewhere = pathlib.Path(tempfile.mkdtemp())
+    try:
+        cache = ModuleCache(str(elsewhere / "modcache"))
+        cache.install([cached])
+        source = elsewhere / "somewhere" / "else"
+        subprocess.run(["cp", "-r", str(project.parent), str(source.parent)], check=True)
+        for number, build in enumerate(host.document["projects"][0]["builds"]):
+            scratch = elsewhere / str(number)
+            scratch.mkdir()
+            record = go_build.run_build(
+                sandbox.choose(),
+                cache.directory(cached.path, cached.version),
+                str(source.parent / "app"),
+                go_build.Build.from_dict(build),
+                str(scratch / "out"),
+                str(scratch),
+                gocache=str(elsewhere / "gocache"),
+            )
+            build.update(sha256=record.sha256, size=record.size)
+            assert record.go_version == "go" + host.document["projects"][0]["toolchain"]
+    finally:
+        remove_tree(str(elsewhere))
+
+
+@pytest.fixture
+def host(prepared: Host) -> t.Iterator[Host]:
+    """Each test gets the root with nothing built, and what it changed in the document is undone."""
+    remove_tree(str(prepared.root / "builds"))
+    yield Host(prepared.root, json.loads(json.dumps(prepared.document)))
+    prepared.write()
+
+
+def test_built_attested_and_built_again(host: Host) -> None:
+    expected = {build["output"]: build["sha256"] for build in host.document["projects"][0]["builds"]}
+
+    foretold = host.module(check=True)
+    assert foretold["changed"] and {build["status"] for build in foretold["builds"]} == {"would_build"}
+    assert not (host.root / "builds").exists()
+
+    built = host.module()
+    assert built["changed"] and not built["failed"]
+    assert {build["output"]: build["sha256"] for build in built["builds"]} == expected
+    assert built["summary"] == {"attested": 0, "built": 2, "mismatch": 0, "failed": 0, "would_build": 0}
+    assert built["isolation"]["method"] in ("netns", "bwrap") and built["isolation"]["proof"] == "proved: no route (ENETUNREACH)"
+    assert built["isolation"]["user"] == ("nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
+    binary = host.path("bin/greeter")
+    assert binary.stat().st_mode & 0o7777 == 0o755 and binary.stat().st_uid == os.geteuid()
+    assert (
+        subprocess.run([str(binary)], check=True, stdout=subprocess.PIPE, text=True).stdout
+        == "1.2.3 false Don't communicate by sharing memory, share memory by communicating.\n"
+    )
+    attestation = json.loads(host.path("bin/greeter.attestation.json").read_text())
+    assert attestation["sha256"] == attestation["expected"] == expected["bin/greeter"]
+    assert attestation["user"] == built["isolation"]["user"]
+    assert (host.root / "builds" / "000007" / "report.json").exists()
+    suite = ElementTree.parse(built["reports"]["junit"]).getroot()[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
+    assert sorted(path.name for path in (host.root / "builds").iterdir()) == [".lock", "000007"]
+
+    before = binary.stat()
+    again = host.module()
+    assert not again["changed"] and {build["status"] for build in again["builds"]} == {"attested"}
+    assert binary.stat().st_ino == before.st_ino
+    assert host.difference() == {}
+    assert not host.module(check=True)["changed"]
+
+    binary.write_bytes(binary.read_bytes() + b"tampered")
+    assert host.difference() == {str(binary): expected["bin/greeter"]}
+    mended = host.module()
+    assert [build["status"] for build in mended["builds"]] == ["built", "attested"]
+
+    host.document["note"] = "another document is another generation"
+    host.write()
+    assert host.module(check=True)["summary"]["would_build"] == 2
+
+
+def test_what_is_wrong_fails_after_all_were_tried(host: Host) -> None:
+    """One hash that isn't the binary's, one package that doesn't compile, and one that is right: all three are told."""
+    builds = host.document["projects"][0]["builds"]
+    wrong = {**builds[0], "output": "bin/wrong", "sha256": "0" * 64}
+    broken = {**builds[0], "output": "bin/broken", "package": "./absent"}
+    host.document["projects"][0]["builds"] = [wrong, broken, builds[0]]
+    host.write()
+    answer = host.module(report_dir=str(host.root / "builds" / "reports"))
+    assert answer["failed"] and answer["changed"]
+    assert [build["status"] for build in answer["builds"]] == ["mismatch", "failed", "built"]
+    assert answer["builds"][0]["sha256"] == builds[0]["sha256"]
+    assert answer["failure"]["code"] == "build_failed"
+    assert [detail["output"] for detail in answer["failure"]["details"]] == ["bin/wrong", "bin/broken"]
+    assert "2 of 3 builds" in answer["msg"]
+    assert "absent" in answer["builds"][1]["message"]
+    assert not host.path("bin/wrong").exists() and not host.path("bin/wrong.attestation.json").exists() and not host.path("bin/broken").exists()
+    suite = ElementTree.parse(str(host.root / "builds" / "reports" / "report.xml")).getroot()[0]
+    failures = suite.findall("testcase/failure")
+    assert suite.get("failures") == "2" and [failure.get("type") for failure in failures] == ["mismatch", "failed"]
+    assert "absent" in (failures[1].text or "")
+    report = json.loads((host.root / "builds" / "reports" / "report.json").read_text())
+    assert report["summary"]["failed"] == report["summary"]["mismatch"] == 1
+
+    rerun = host.module(report_dir=str(host.root / "builds" / "reports"))
+    assert rerun["failed"] and [build["status"] for build in rerun["builds"]] == ["mismatch", "failed", "attested"]
+
+
+def test_a_build_reaches_no_network_and_sees_no_environment(host: Host, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its vendor directory gone, go has nowhere to get the module from."""
+    monkeypatch.setenv("GOPROXY", "https://proxy.invalid")
+    monkeypatch.setenv("GOFLAGS", "-tags=spoiled")
+    vendor = host.root / "current" / "projects" / "greeter" / "app" / "vendor"
+    away = vendor.with_name("away")
+    vendor.rename(away)
+    try:
+        answer = build_check.check(build_check.Options(str(host.root)))
+        assert [build["status"] for build in answer["builds"]] == ["failed", "failed"]
+        assert "vendor" in answer["builds"][0]["message"]
+    finally:
+        away.rename(vendor)
+    answer = build_check.check(build_check.Options(str(host.root)))
+    assert answer["summary"]["built"] == 2, answer
+
+
+def test_a_build_that_hangs_is_ended(host: Host) -> None:
+    answer = build_check.check(build_check.Options(str(host.root), timeout=0))
+    assert {build["status"] for build in answer["builds"]} == {"failed"}
+    assert "took longer" in answer["builds"][0]["message"]
+
+
+def test_settings_that_cannot_be_overridden_are_refused(host: Host, version: str) -> None:
+    settings = host.root / "current" / "go.env"
+    before = settings.read_text()
+    settings.write_text(before + "GOEXPERIMENT=nogreenteagc\n")
+    try:
+        answer = build_check.check(build_check.Options(str(host.root)))
+    finally:
+        settings.write_text(before)
+    assert "sets GOEXPERIMENT" in answer["failure"]["details"][0]["message"]
+
+
+def test_what_a_killed_run_left_is_removed(host: Host) -> None:
+    left = host.root / "builds" / ".scratch-left" / "deep"
+    left.mkdir(parents=True)
+    left.chmod(0o500)
+    build_check.check(build_check.Options(str(host.root), timeout=0))
+    assert not left.parent.exists()
+
+
+def test_a_host_without_a_toolchain_or_generation_is_told_so(host: Host, tmp_path: pathlib.Path) -> None:
+    host.document["projects"][0]["toolchain"] = "1.20.99"
+    host.write()
+    answer = build_check.check(build_check.Options(str(host.root)))
+    assert "its toolchain go1.20.99 is not in" in answer["failure"]["details"][0]["message"]
+    with pytest.raises(HostRefused, match="no active generation"):
+        build_check.check(build_check.Options(str(tmp_path)))
+    with pytest.raises(SpecInvalid, match="no project nonesuch"):
+        build_check.check(build_check.Options(str(host.root), projects=["nonesuch"]))
+
+
+def test_a_workspace_is_built_by_its_go_work(prepared: Host, version: str) -> None:
+    """go work vendor beside go.work, built from a module's directory below it."""
+    top = pathlib.Path(tempfile.mkdtemp())
+    try:
+        for name, body in (
+            ("lib", 'package lib\n\nconst Word = "shared"\n'),
+            ("app", 'package main\n\nimport "example.com/lib"\n\nfunc main() { println(lib.Word) }\n'),
+        ):
+            (top / name).mkdir()
+            (top / name / "go.mod").write_text(f"module example.com/{name}\n\ngo 1.22\n")
+            (top / name / f"{name}.go").write_text(body)
+        (top / "go.work").write_text("go 1.22\n\nuse (\n\t./app\n\t./lib\n)\n")
+        subprocess.run(["go", "work", "vendor"], cwd=top, env={**os.environ, "GOFLAGS": "", "GOTOOLCHAIN": "local"}, check=True)
+        goroot = toolchain.directory(str(prepared.root / "modcache"), version, PLATFORM)
+        target = go_build.Build(".", "app", PLATFORM)
+        scratch = top / "scratch"
+        scratch.mkdir()
+        go_build.run_build(sandbox.choose(), goroot, str(top / "app"), target, str(scratch / "out"), str(scratch), workspace=True)
+        assert subprocess.run([str(scratch / "out")], check=True, stderr=subprocess.PIPE, text=True).stderr == "shared\n"
+        with pytest.raises(BuildFailed, match="example.com/lib"):
+            go_build.run_build(sandbox.choose(), goroot, str(top / "app"), target, str(scratch / "out"), str(scratch))
+    finally:
+        remove_tree(str(top))

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A gather is killed, at any moment: nothing half-made can be seen, its helpers are gone, and the next one finishes the work."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import threading
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
+from ansible_collections.airgap.golang.tests.support.gathering import UUID, Site, check_tree, make_spec, path_project
+from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
+from ansible_collections.airgap.golang.tests.support.private_git import make_plant
+
+LAST_ZIP = "/github.com/google/uuid/@v/v1.6.0.zip"
+
+
+class Moment(t.NamedTuple):
+    """When to kill: when the proxy holds back the answer to this request, and a file (a glob below the depot) has come to be."""
+
+    file: str
+    request: str = ""
+
+
+MOMENTS = {
+    "fetch": Moment("staging/fetch/golang.org/toolchain/@v/*.zip", LAST_ZIP),
+    "snapshot": Moment("staging/.gather.*/proxy", "/sumdb/sum.golang.org/tile/"),
+    "proof": Moment("staging/.gather.*/offline/modcache/github.com"),
+    "blobs": Moment("blobs/sha256/*"),
+    "tree": Moment("trees/*"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_gather_leaves_nothing_and_the_next_one_finishes(connected: Site, tmp_path: pathlib.Path, moment: str) -> None:
+    depot = connected.depot()
+    builds = [{"package": "./cmd/plantctl", "output": "bin/plantctl"}]
+    parts = {"projects": [path_project(make_plant(tmp_path / "plant"), builds=builds)], "modules": [UUID]}
+    file, request = MOMENTS[moment]
+    reached, killed = threading.Event(), threading.Event()
+
+    def hold_back(path: str) -> None:
+        # Toolchains have records too, and are verified before there is a tree.
+        if request and path.startswith(request) and not killed.is_set() and (path == LAST_ZIP or exists(depot, file)):
+            reached.set()
+            killed.wait(60)
+
+    with ModuleProxy(connected.directory / "answers") as proxy:
+        proxy.on_request = hold_back
+        process = connected.start(depot, parts, goproxy=proxy.url)
+        while process.poll() is None and not (exists(depot, file) and (reached.is_set() or not request)):
+            time.sleep(0.001)
+        process.kill()
+        _out, said = process.communicate()
+        killed.set()
+        assert process.returncode == -9, said
+        assert depot.index() == {} and not os.path.lexists(os.path.join(depot.path, "current"))
+        wait_for_helpers(depot)
+        staged = {path.name for path in pathlib.Path(depot.staging, "fetch").rglob("*.zip")}
+        proxy.asked.clear()
+        outcome = connected.gather(depot, make_spec(**parts), goproxy=proxy.url)
+        assert outcome.changed and outcome.generation and outcome.generation.ref.number == 1
+        assert not staged & {os.path.basename(path) for path in proxy.zips()}
+        assert proxy.zips() == ([LAST_ZIP] if moment == "fetch" else [])
+    check_tree(os.path.join(depot.path, "current"))
+    assert os.listdir(depot.staging) == [] and os.listdir(os.path.join(depot.path, "trees")) == ["000001-unsealed"]
+    assert len(pathlib.Path(depot.path, "audit.jsonl").read_text().splitlines()) == 1
+
+
+def exists(depot: Depot, pattern: str) -> bool:
+    return any(pathlib.Path(depot.path).glob(pattern))
+
+
+def wait_for_helpers(depot: Depot) -> None:
+    """Whoever still has the depot's lock file open holds up the next gather."""
+    lock = os.path.realpath(os.path.join(depot.path, ".lock"))
+    end = time.monotonic() + 30
+    while time.monotonic() < end and any(holds(pid, lock) for pid in filter(str.isdigit, os.listdir("/proc"))):
+        time.sleep(0.01)
+    assert not any(holds(pid, lock) for pid in filter(str.isdigit, os.listdir("/proc"))), "a helper outlives its gather and keeps the depot locked"
+
+
+def holds(pid: str, path: str) -> bool:
+    try:
+        return any(os.path.realpath(f"/proc/{pid}/fd/{number}") == path for number in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False

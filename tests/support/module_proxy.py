@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A module proxy on loopback in front of this machine's own: it counts, keeps answers for the next test, and lies when told to."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.server
+import pathlib
+import ssl
+import subprocess
+import sys
+import threading
+import types
+import typing as t
+import urllib.error
+import urllib.request
+
+Answer = t.Tuple[int, bytes]
+
+
+def upstream() -> str:
+    """The first proxy of this machine's GOPROXY."""
+    chain = subprocess.run(["go", "env", "GOPROXY"], text=True, capture_output=True, check=True, timeout=60).stdout.strip()
+    return chain.replace("|", ",").split(",")[0].rstrip("/")
+
+
+class ModuleProxy:
+    """A context manager; ``url`` is what GOPROXY gets.
+
+    ``asked``: the paths of all requests so far. ``answers``: path to (status, body), in place of what upstream says.
+    ``on_request``: is called with each path before it's answered.
+
+    :param cache: a directory for upstream's answers.
+    :param credentials: "user:password" without which nothing is given.
+    :param certificate: a PEM file with key and certificate, for https.
+    """
+
+    def __init__(self, cache: pathlib.Path, credentials: str = "", certificate: pathlib.Path | None = None) -> None:
+        self.asked: list[str] = []
+        self.answers: dict[str, Answer] = {}
+        self.on_request: t.Callable[[str], None] = lambda path: None
+        self._cache = cache
+        self._credentials = credentials
+        self._upstream = upstream()
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
+        self._scheme = "http"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self._scheme = "https"
+
+    def __enter__(self) -> ModuleProxy:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: types.TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        userinfo = self._credentials + "@" if self._credentials else ""
+        return f"{self._scheme}://{userinfo}127.0.0.1:{self._server.server_address[1]}"
+
+    def zips(self) -> list[str]:
+        return [path for path in self.asked if path.endswith(".zip")]
+
+    def allows(self, authorization: str) -> bool:
+        return not self._credentials or authorization == "Basic " + base64.b64encode(self._credentials.encode()).decode()
+
+    def answer(self, path: str) -> Answer:
+        """What ``path`` (such as /rsc.io/quote/@v/list) gives: an answer set by the test, or upstream's."""
+        self.on_request(path)
+        if path in self.answers:
+            return self.answers[path]
+        kept = self._cache / hashlib.sha256(path.encode()).hexdigest()
+        if kept.exists():
+            return 200, kept.read_bytes()
+        try:
+            with urllib.request.urlopen(self._upstream + path, timeout=300) as response:
+                body: bytes = response.read()
+        except urllib.error.HTTPError as exc:
+            return exc.code, exc.read()
+        if not path.endswith("/latest"):
+            beside = kept.with_name(f"{kept.name}.{threading.get_ident()}")
+            beside.write_bytes(body)
+            beside.rename(kept)
+        return 200, body
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: t.Any, client_address: t.Any) -> None:
+        """Clients that are killed, or have seen enough, are no news."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, ssl.SSLError)):
+            super().handle_error(request, client_address)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    proxy: ModuleProxy
+
+    def log_message(self, *args: t.Any, **kwargs: t.Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:  # pylint: disable=invalid-name
+        self.proxy.asked.append(self.path)
+        status, body = self.proxy.answer(self.path) if self.proxy.allows(self.headers.get("Authorization", "")) else (401, b"who are you?")
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lists of a GOPROXY tree: only what is carried, in semver's order, with the @latest that go would choose."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+from ansible_collections.airgap.golang.plugins.module_utils._go import proxytree
+
+PSEUDO = [
+    "v0.0.0-20170915032832-14c0d48ead0c",
+    "v1.2.4-0.20190102030405-abcdefabcdef",
+    "v1.2.4-pre.0.20190102030405-abcdefabcdef",
+    "v2.0.1-0.20190102030405-abcdefabcdef+incompatible",
+]
+
+
+def test_versions_sort_by_semvers_precedence() -> None:
+    ordered = [
+        "v0.9.0",
+        "v1.0.0-alpha",
+        "v1.0.0-alpha.1",
+        "v1.0.0-alpha.beta",
+        "v1.0.0-beta",
+        "v1.0.0-beta.2",
+        "v1.0.0-beta.11",
+        "v1.0.0-rc.1",
+        "v1.0.0",
+        "v1.2.0",
+        "v1.10.0",
+    ]
+    assert sorted(reversed(ordered), key=proxytree.semver_key) == ordered
+
+
+@pytest.mark.parametrize("version", ["", "v1", "v1.2", "1.2.3", "master"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(ValueError, match="isn't a canonical version"):
+        proxytree.semver_key(version)
+
+
+@pytest.mark.parametrize("version", PSEUDO)
+def test_pseudo_versions_are_known(version: str) -> None:
+    assert proxytree.is_pseudo(version)
+
+
+@pytest.mark.parametrize("version", ["v1.2.3", "v1.2.3-20190102030405-abcdefabcdef", "v1.2.3-rc.1", "v2.0.0+incompatible", "v0.0.1-go1.26.8.linux-amd64"])
+def test_others_are_not(version: str) -> None:
+    assert not proxytree.is_pseudo(version)
+
+
+def laid_out(tmp_path: pathlib.Path, *carried: str, mods: tuple[str, ...] = ()) -> pathlib.Path:
+    """A tree with these versions of one module, those in ``mods`` without a zip; its @v/list and @latest are returned by ``said``."""
+    files: dict[tuple[str, str, str], str] = {}
+    source = tmp_path / "source"
+    source.mkdir(exist_ok=True)
+    for version in [*carried, *mods]:
+        for ext in ("info", "mod", "zip") if version in carried else ("info", "mod"):
+            path = source / f"{version}.{ext}"
+            path.write_text(json.dumps({"Version": version}))
+            files[("github.com/BurntSushi/toml", version, ext)] = str(path)
+    proxytree.lay_out(str(tmp_path / "tree"), files)
+    return tmp_path / "tree" / "github.com" / "!burnt!sushi" / "toml"
+
+
+@pytest.mark.parametrize(
+    ("carried", "listed", "latest"),
+    [
+        (["v1.10.0", "v1.9.0"], ["v1.9.0", "v1.10.0"], "v1.10.0"),
+        (["v1.9.0", "v1.10.0-rc.1"], ["v1.9.0", "v1.10.0-rc.1"], "v1.9.0"),
+        (["v1.10.0-rc.1", "v1.10.0-rc.2"], ["v1.10.0-rc.1", "v1.10.0-rc.2"], "v1.10.0-rc.2"),
+        ([PSEUDO[0]], [], PSEUDO[0]),
+        (["v0.1.0", PSEUDO[1]], ["v0.1.0"], "v0.1.0"),
+        (["v2.0.0+incompatible", "v1.0.0"], ["v1.0.0", "v2.0.0+incompatible"], "v2.0.0+incompatible"),
+    ],
+)
+def test_the_list_and_latest(tmp_path: pathlib.Path, carried: list[str], listed: list[str], latest: str) -> None:
+    module = laid_out(tmp_path, *carried)
+    assert (module / "@v" / "list").read_text().split() == listed
+    assert json.loads((module / "@latest").read_text()) == {"Version": latest}
+
+
+def test_what_has_go_mod_alone_is_there_but_not_listed(tmp_path: pathlib.Path) -> None:
+    module = laid_out(tmp_path, "v1.0.0", mods=("v1.1.0",))
+    assert (module / "@v" / "list").read_text() == "v1.0.0\n"
+    assert (module / "@v" / "v1.1.0.mod").is_file() and not (module / "@v" / "v1.1.0.zip").exists()
+
+
+def test_a_tree_can_grow(tmp_path: pathlib.Path) -> None:
+    laid_out(tmp_path, "v1.0.0")
+    module = laid_out(tmp_path, "v1.0.0", "v1.1.0")
+    assert (module / "@v" / "list").read_text().split() == ["v1.0.0", "v1.1.0"]
+    assert json.loads((module / "@latest").read_text()) == {"Version": "v1.1.0"}

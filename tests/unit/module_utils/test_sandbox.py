@@ -1,0 +1,157 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands without a network: real namespaces, tried from inside."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import sys
+import typing as t
+
+import pytest
+
+from ansible_collections.airgap.golang.plugins.module_utils._base import sandbox
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import CommandFailed, HostRefused, SpecInvalid
+
+ENV = {"PATH": "/usr/bin:/bin"}
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+@pytest.fixture
+def isolation() -> sandbox.Isolation:
+    chosen = sandbox.choose()
+    assert chosen.method in ("netns", "bwrap"), f"this host allows no isolation: {chosen.proof}"
+    return chosen
+
+
+@pytest.fixture
+def listener() -> t.Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def connect(isolation: sandbox.Isolation, port: int) -> str:
+    script = (
+        f"import socket, sys\ntry:\n    socket.create_connection(('127.0.0.1', {port}), 5)\n    print('in')\nexcept OSError as e:\n    print(type(e).__name__)"
+    )
+    return isolation.run([sys.executable, "-c", script], ENV, "/", 30).stdout.strip()
+
+
+def test_there_is_no_route(isolation: sandbox.Isolation) -> None:
+    assert isolation.proof == "proved: no route (ENETUNREACH)"
+    assert isolation.prove() == isolation.proof
+
+
+def test_what_listens_outside_is_not_there_inside(isolation: sandbox.Isolation, listener: int) -> None:
+    assert connect(isolation, listener) == "ConnectionRefusedError"
+    assert connect(sandbox.Isolation("environment", isolation.user, None), listener) == "in"
+
+
+def test_inside_there_is_a_localhost(isolation: sandbox.Isolation) -> None:
+    script = "import socket\ns = socket.create_server(('127.0.0.1', 0))\nsocket.create_connection(s.getsockname(), 5)\nprint('heard')"
+    finished = isolation.run([sys.executable, "-c", script], ENV, "/", 30)
+    assert (finished.status, finished.stdout.strip()) == (0, "heard"), finished.stderr
+
+
+def test_no_way_back_to_privileges(isolation: sandbox.Isolation) -> None:
+    status = isolation.run(["cat", "/proc/self/status"], ENV, "/", 30).stdout
+    assert "NoNewPrivs:\t1\n" in status
+
+
+def test_status_and_stderr_come_back(isolation: sandbox.Isolation) -> None:
+    finished = isolation.run(["sh", "-c", "echo out; echo err >&2; exit 3"], ENV, "/", 30)
+    assert (finished.status, finished.stdout, finished.stderr) == (3, "out\n", "err\n")
+
+
+def test_the_environment_is_only_what_was_given(isolation: sandbox.Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEAK", "1")
+    assert "LEAK" not in isolation.run(["env"], ENV, "/", 30).stdout
+
+
+def test_too_long_is_an_error(isolation: sandbox.Isolation) -> None:
+    with pytest.raises(CommandFailed, match="took longer"):
+        isolation.run(["sleep", "600"], ENV, "/", 0.2)
+
+
+def test_no_isolation_is_recorded_as_such() -> None:
+    nothing = sandbox.Isolation("environment", "me", None)
+    assert nothing.prove().startswith("not isolated")
+    shown = nothing.run(["env"], {**ENV, "https_proxy": "http://proxy.example", "GOPROXY": "direct"}, "/", 30).stdout
+    assert "proxy.example" not in shown
+    assert "GOPROXY=off\n" in shown
+
+
+def test_a_route_inside_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    leaky = sandbox.Isolation("netns", "me", None, own_user_namespace=os.geteuid() != 0)
+    monkeypatch.setattr(leaky, "_unshare", lambda flags: None)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        monkeypatch.setattr(sandbox, "_NOWHERE", server.getsockname())
+        with pytest.raises(HostRefused, match="was not refused a route: connected"):
+            leaky.prove()
+
+
+def test_nobody_by_that_name() -> None:
+    if os.geteuid() == 0:
+        with pytest.raises(SpecInvalid, match="no user no-such-user"):
+            sandbox.choose("no-such-user")
+    else:
+        assert sandbox.choose("no-such-user").uid == os.geteuid()
+
+
+@needs_root
+@pytest.mark.parametrize("user", ["nobody", str(pwd.getpwnam("nobody").pw_uid)])
+def test_as_another_user(user: str) -> None:
+    before = os.getgroups()
+    os.setgroups([0, 4])
+    try:
+        chosen = sandbox.choose(user)
+        groups = chosen.run(["id", "-G"], ENV, "/", 30).stdout.strip()
+    finally:
+        os.setgroups(before)
+    account = pwd.getpwnam("nobody")
+    assert (chosen.method, chosen.user, chosen.uid, chosen.gid) == ("netns", "nobody", account.pw_uid, account.pw_gid)
+    assert chosen.run(["id", "-u"], ENV, "/", 30).stdout.strip() == str(account.pw_uid)
+    assert groups == str(account.pw_gid)
+
+
+@needs_root
+def test_another_user_in_a_user_namespace_of_its_own() -> None:
+    account = pwd.getpwnam("nobody")
+    chosen = sandbox.Isolation("netns", "nobody", account, own_user_namespace=True)
+    assert chosen.prove() == "proved: no route (ENETUNREACH)"
+    assert chosen.run(["id", "-u"], ENV, "/", 30).stdout.strip() == str(account.pw_uid)
+
+
+@needs_root
+def test_where_the_other_user_does_not_exist_we_stay_and_say_so() -> None:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        inner = sandbox.Isolation("netns", "root", None, own_user_namespace=True)
+        inner._unshare(sandbox._CLONE_NEWUSER | sandbox._CLONE_NEWNET)
+        chosen = sandbox.choose("nobody")
+        os.write(writer, f"{chosen.method} {chosen.uid} {chosen.user}".encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    assert os.read(reader, 1000).decode() == "netns 0 root (in this user namespace nobody does not exist)"
+    os.close(reader)
+
+
+@needs_root
+def test_a_directory_that_is_closed_to_the_user_is_named(tmp_path: t.Any) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    tool = closed / "tool"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    with pytest.raises(HostRefused, match="nobody may not run .*tool"):
+        sandbox.choose("nobody").run([str(tool)], ENV, "/", 30)

@@ -1,0 +1,235 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The store of module files: what it fetches, what it finds again, and how it names what can't be had."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import typing as t
+import zipfile
+
+import pytest
+
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed, ModuleRefused
+from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, NotFetched
+from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
+from ansible_collections.airgap.golang.plugins.module_utils._go import hashcheck
+from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import gomod_h1
+from ansible_collections.airgap.golang.plugins.module_utils._go.store import Held, Key, ModuleStore, Zip, hasher_processes, look_into
+
+A, B = ("a.example/a", "v1.0.0"), ("b.example/b", "v1.2.3")
+
+
+def zip_of(module: str, version: str, content: str = "package x\n") -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(f"{module}@{version}/go.mod", f"module {module}\n")
+        archive.writestr(f"{module}@{version}/x.go", content)
+    return made.getvalue()
+
+
+class Upstream:
+    """A proxy in memory; what it lacks is 404."""
+
+    def __init__(self) -> None:
+        self.files: dict[Key, bytes] = {}
+        self.asked: list[Key] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        for module, version in (A, B):
+            requires = 'require "b.example/b" v1.2.3\n' if (module, version) == A else ""
+            self.files[(module, version, "info")] = json.dumps({"Version": version}).encode()
+            self.files[(module, version, "mod")] = f"module {module}\n\n{requires}".encode()
+            self.files[(module, version, "zip")] = zip_of(module, version)
+
+    def fetch(self, module: str, version: str, ext: str, dest: str) -> Downloaded:
+        self.gate.wait(30)
+        self.asked.append((module, version, ext))
+        if (module, version, ext) not in self.files:
+            raise NotFetched(f"{module}@{version} (.{ext}) isn't here", status=404)
+        content = self.files[(module, version, ext)]
+        pathlib.Path(dest).write_bytes(content)
+        return Downloaded(hashlib.sha256(content).hexdigest(), len(content))
+
+    def query(self, module: str, what: str) -> bytes:
+        return f"{module} {what}".encode()
+
+    def sumdb(self, path: str) -> bytes:
+        return path.encode()
+
+
+@pytest.fixture(scope="module")
+def hashers() -> t.Iterator[concurrent.futures.Executor]:
+    with hasher_processes() as pool:
+        yield pool
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    return Upstream()
+
+
+Opened = t.Callable[..., ModuleStore]
+
+
+@pytest.fixture
+def opened(tmp_path: pathlib.Path, upstream: Upstream, hashers: concurrent.futures.Executor) -> t.Iterator[Opened]:
+    """Opens a store on one directory, as one run after the other does."""
+    with contextlib.ExitStack() as stack:
+
+        def make(held: t.Mapping[Key, Held] | None = None) -> ModuleStore:
+            store = ModuleStore(str(tmp_path / "fetch"), upstream, (held or {}).get, hashers, Reporter().stage("test"), 4)
+            stack.callback(store.close)
+            return store
+
+        yield make
+
+
+def every(*versions: tuple[str, str]) -> list[Key]:
+    return [(*version, ext) for version in versions for ext in ("zip", "mod", "info")]
+
+
+def test_what_is_begun_is_fetched_once(opened: Opened, upstream: Upstream) -> None:
+    store = opened()
+    store.prefetch(every(A))
+    store.prefetch(every(A))
+    path = store.ensure(*A, "zip")
+    store.settle()
+    assert sorted(upstream.asked) == sorted(every(A))
+    assert pathlib.Path(path).read_bytes() == upstream.files[(*A, "zip")] and path.endswith("a.example/a/@v/v1.0.0.zip")
+    assert (store.fetched_files, store.fetched_bytes) == (3, sum(len(upstream.files[key]) for key in every(A)))
+    assert store.versions() == ([A], [])
+    inside = store.zip(*A)
+    assert (inside.files, inside.unpacked, inside) == (2, len("module a.example/a\n") + len("package x\n"), look_into(path))
+    assert store.gomod_h1(*A) == gomod_h1(upstream.files[(*A, "mod")])
+
+
+def test_a_rerun_finds_what_was_fetched(opened: Opened, upstream: Upstream) -> None:
+    first = opened()
+    first.prefetch(every(A))
+    first.settle()
+    upstream.asked.clear()
+    second = opened()
+    second.prefetch(every(A, B))
+    second.settle()
+    assert sorted(upstream.asked) == sorted(every(B))
+    assert second.files[(*A, "zip")] == first.files[(*A, "zip")] and second.zip(*A) == first.zip(*A)
+
+
+def test_an_emptied_info_is_fetched_again(opened: Opened, upstream: Upstream) -> None:
+    path = pathlib.Path(opened().ensure(*A, "info"))
+    path.write_bytes(b"")
+    assert pathlib.Path(opened().ensure(*A, "info")).read_bytes() == upstream.files[(*A, "info")]
+
+
+def test_what_an_earlier_generation_has_is_linked(opened: Opened, upstream: Upstream, tmp_path: pathlib.Path) -> None:
+    blob = tmp_path / "blob"
+    blob.write_bytes(upstream.files[(*A, "zip")])
+    known = Zip("h1:known", 2, 29)
+    store = opened({(*A, "zip"): Held(str(blob), hashlib.sha256(blob.read_bytes()).hexdigest(), known)})
+    path = store.ensure(*A, "zip")
+    assert os.path.samefile(path, blob) and store.zip(*A) == known
+    assert (upstream.asked, store.fetched_files) == ([], 0)
+
+
+def test_all_that_cannot_be_had_is_named_with_what_requires_it(opened: Opened, upstream: Upstream) -> None:
+    for key in (*every(B), *every(("c.example/c", "v1.0.0"))):
+        upstream.files.pop(key, None)
+    store = opened()
+    store.require([A, B], "project p")
+    store.prefetch(every(A, B, ("c.example/c", "v1.0.0")))
+    with pytest.raises(FetchFailed) as caught:
+        store.settle()
+    assert [(entry["module"], entry["status"], entry["required_by"]) for entry in caught.value.details] == [
+        ("b.example/b", 404, ["project p", "a.example/a@v1.0.0"]),
+        ("c.example/c", 404, []),
+    ]
+    assert "2 module versions can't be had: b.example/b@v1.2.3 (required by project p, a.example/a@v1.0.0)" in caught.value.message
+
+
+def test_more_luck_the_second_time_counts(opened: Opened, upstream: Upstream) -> None:
+    content = upstream.files.pop((*A, "mod"))
+    store = opened()
+    store.prefetch([(*A, "mod")])
+    with pytest.raises(FetchFailed):
+        store.settle()
+    upstream.files[(*A, "mod")] = content
+    store.ensure(*A, "mod")
+    store.settle()
+
+
+def test_closing_does_not_wait_for_what_has_not_begun(opened: Opened, upstream: Upstream) -> None:
+    upstream.gate.clear()
+    store = opened()
+    store.prefetch((f"m{number}.example/m", "v1.0.0", "mod") for number in range(50))
+    threading.Timer(0.05, upstream.gate.set).start()
+    store.close()
+    assert len(upstream.asked) < 50
+
+
+def sums_of(upstream: Upstream, store: ModuleStore) -> dict[tuple[str, str], str]:
+    return {A: store.zip(*A).h1, (A[0], A[1] + "/go.mod"): gomod_h1(upstream.files[(*A, "mod")])}
+
+
+def test_right_hashes_pass(opened: Opened, upstream: Upstream) -> None:
+    store = opened()
+    store.prefetch(every(A))
+    store.settle()
+    hashcheck.check_sums(store, sums_of(upstream, store))
+    hashcheck.check_sums(store, {})
+
+
+def test_all_wrong_hashes_are_named_and_the_files_gone(opened: Opened, upstream: Upstream) -> None:
+    store = opened()
+    store.require([A], "project p")
+    store.prefetch(every(A, B))
+    store.settle()
+    right = sums_of(upstream, store)
+    pathlib.Path(store.files[(*A, "mod")].path).write_text("module other\n")
+    wrong = "h1:" + "A" * 43 + "="
+    with pytest.raises(ModuleRefused) as caught:
+        hashcheck.check_sums(store, {**right, B: wrong})
+    assert [(entry["what"], entry["expected"], entry["required_by"]) for entry in caught.value.details] == [
+        ("a.example/a@v1.0.0/go.mod", right[(A[0], A[1] + "/go.mod")], ["project p"]),
+        ("b.example/b@v1.2.3", wrong, []),
+    ]
+    upstream.asked.clear()
+    again = opened()
+    again.prefetch(every(A, B))
+    again.settle()
+    assert sorted(upstream.asked) == [(*A, "mod"), (*B, "zip")]
+
+
+def test_a_zip_that_is_none_is_refused_by_name(opened: Opened, upstream: Upstream) -> None:
+    upstream.files[(*A, "zip")] = b"PK, but no zip"
+    store = opened()
+    store.prefetch(every(A))
+    store.settle()
+    with pytest.raises(ModuleRefused) as caught:
+        hashcheck.check_sums(store, {})
+    assert caught.value.subject == "a.example/a@v1.0.0" and "not a zip" in caught.value.message
+
+
+def test_hashers_end_with_their_parent() -> None:
+    """However it ends: a process that is killed can't tell its children."""
+    code = (
+        "import os, signal\n"
+        "from ansible_collections.airgap.golang.plugins.module_utils._go.store import hasher_processes\n"
+        "with hasher_processes() as pool:\n"
+        "    print(*{pool.submit(os.getpid).result() for _ in range(20)}, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    # The pipe's end comes when the last of them has ended.
+    finished = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, timeout=60, check=False)
+    assert finished.returncode == -9 and finished.stdout.split()
