@@ -15,8 +15,8 @@ from ansible.utils.display import Display
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, HostRefused
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
+from ansible_collections.airgap.golang.plugins.module_utils._depot.incoming import Request
 from ansible_collections.airgap.golang.plugins.module_utils.deliver import Sender, offer
-from ansible_collections.airgap.golang.plugins.module_utils.incoming import Request
 from ansible_collections.airgap.golang.plugins.plugin_utils.live import trace_id
 
 display = Display()

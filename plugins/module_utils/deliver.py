@@ -19,7 +19,7 @@ from ._base.errors import DepotDamaged, SpecInvalid
 from ._base.progress import Stage
 from ._depot.depot import Depot
 from ._depot.generation import Ref
-from .incoming import Request, part_name
+from ._depot.incoming import Request, part_name
 
 # Bounds the room that a transfer takes on either side, and how far apart progress lines can be.
 PART = 64 << 20

@@ -21,13 +21,15 @@ import tempfile
 import time
 import typing as t
 
-from . import resources
-from . import spec as specs
 from ._base import sandbox
 from ._base.errors import AirgapError, CommandFailed, FetchFailed
 from ._base.fetch import Fetcher
 from ._base.files import remove_tree
 from ._base.progress import Reporter
+from ._content import resources
+from ._content import spec as specs
+from ._content.earlier import EarlierGenerations
+from ._content.layers import Gathered, GatheredProject, admit
 from ._depot import manifest as oci
 from ._depot.depot import Depot
 from ._depot.generation import SCHEMA, Generation
@@ -38,8 +40,6 @@ from ._go.estimate import Estimate
 from ._go.goproxy import DirectGo, Upstream, parse_chain
 from ._go.recorder import RecordingProxy
 from ._go.store import ModuleStore, hasher_processes
-from .earlier import EarlierGenerations
-from .layers import Gathered, GatheredProject, admit
 
 # Fetched module files wait here between a run that was killed and the next.
 FETCH = "fetch"

@@ -25,14 +25,14 @@ import typing as t
 from ._base.errors import DepotDamaged, HostRefused
 from ._base.files import remove_tree, symlink_atomically, sync_filesystem, temporary_sibling
 from ._base.progress import megabytes
+from ._content.carried import cached_modules, needed_layers
+from ._content.wish import Wish, carried_toolchains, differences, wished_state
 from ._depot import manifest as oci
 from ._depot.depot import Depot
 from ._depot.generation import Generation, Ref, parse_config
+from ._depot.incoming import take_blobs
 from ._go import toolchain
 from ._go.modcache import STOCK_ENV, CachedModule, ModuleCache
-from .carried import cached_modules, needed_layers
-from .incoming import take_blobs
-from .wish import Wish, carried_toolchains, differences, wished_state
 
 _DIRECTORY = re.compile(r"([0-9]{6,})(-unsealed)?-[0-9a-f]{8}")
 _LEFT_BEHIND = re.compile(r"\.(.*)\.[0-9a-f]{16}\.tmp")

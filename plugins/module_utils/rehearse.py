@@ -18,6 +18,7 @@ from ._base import sandbox
 from ._base.errors import AirgapError, BuildFailed, DepotDamaged
 from ._base.files import remove_tree, sha256_of
 from ._base.progress import Reporter
+from ._content.carried import cached_modules
 from ._depot import manifest as oci
 from ._depot.audit import now
 from ._depot.depot import Depot
@@ -25,7 +26,6 @@ from ._depot.generation import Generation, Ref
 from ._go import toolchain
 from ._go.build import Build, run_build
 from ._go.modcache import ModuleCache
-from .carried import cached_modules
 
 EVIDENCE = "evidence/rehearsal.json"
 

@@ -153,8 +153,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.airgap.golang.plugins.module_utils import host as verb
 from ansible_collections.airgap.golang.plugins.module_utils._base.answers import failing
-from ansible_collections.airgap.golang.plugins.module_utils.incoming import Request
-from ansible_collections.airgap.golang.plugins.module_utils.wish import Wish
+from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
+from ansible_collections.airgap.golang.plugins.module_utils._depot.incoming import Request
 
 
 def main():

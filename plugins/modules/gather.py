@@ -271,8 +271,8 @@ failure:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.airgap.golang.plugins.module_utils import gather as verb
-from ansible_collections.airgap.golang.plugins.module_utils import spec
 from ansible_collections.airgap.golang.plugins.module_utils._base.answers import failing, reporter
+from ansible_collections.airgap.golang.plugins.module_utils._content import spec
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 
 

@@ -28,10 +28,10 @@ import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, HostRefused
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
+from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host
-from ansible_collections.airgap.golang.plugins.module_utils.wish import Wish
 from ansible_collections.airgap.golang.tests.support.deployed_depot import LOOSE, OLD, TOOLCHAINS, Ran, playbook, sealed_depot
 from ansible_collections.airgap.golang.tests.support.small_generation import ALL_PARTS, PLATFORM, bring, make_generation, probe, send
 

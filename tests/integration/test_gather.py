@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils import gather as gather_verb
 from ansible_collections.airgap.golang.plugins.module_utils import rehearse as rehearse_verb
-from ansible_collections.airgap.golang.plugins.module_utils import spec as specs
+from ansible_collections.airgap.golang.plugins.module_utils._content import spec as specs
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import zip_h1

@@ -18,9 +18,10 @@ import sys
 import tempfile
 import typing as t
 
-from ansible_collections.airgap.golang.plugins.module_utils import gather, rehearse, spec
+from ansible_collections.airgap.golang.plugins.module_utils import gather, rehearse
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
+from ansible_collections.airgap.golang.plugins.module_utils._content import spec
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 
 TOOLCHAINS = ("1.26.8", "1.27.3")

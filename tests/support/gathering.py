@@ -19,8 +19,8 @@ import unittest.mock
 
 from ansible_collections.airgap.golang.plugins.module_utils import gather as gather_verb
 from ansible_collections.airgap.golang.plugins.module_utils import rehearse as rehearse_verb
-from ansible_collections.airgap.golang.plugins.module_utils import spec as specs
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
+from ansible_collections.airgap.golang.plugins.module_utils._content import spec as specs
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
 

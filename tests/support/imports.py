@@ -11,7 +11,7 @@ import sys
 import typing as t
 
 COLLECTION = ("ansible_collections", "airgap", "golang", "plugins")
-BELOW_VERBS = {"_base", "_go", "_depot", "_policy"}
+BELOW_VERBS = {"_base", "_go", "_depot", "_content", "_policy"}
 BELOW_PLUGINS = {*BELOW_VERBS, "verb"}
 CONTROL_NODE = {*BELOW_PLUGINS, "plugin_utils"}
 
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "_base": {"_base"},
     "_go": {"_base", "_go"},
     "_depot": {"_base", "_depot"},
+    "_content": {"_base", "_go", "_depot", "_content"},
     "_policy": BELOW_VERBS,
     "verb": BELOW_PLUGINS,
     "modules": BELOW_PLUGINS,

@@ -20,6 +20,7 @@ import zipfile
 from ansible_collections.airgap.golang.plugins.module_utils import deliver
 from ansible_collections.airgap.golang.plugins.module_utils._base import ustar
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
+from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot import manifest as oci
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.generation import Generation, Ref
@@ -28,7 +29,6 @@ from ansible_collections.airgap.golang.plugins.module_utils._go.build import hos
 from ansible_collections.airgap.golang.plugins.module_utils._go.escape import proxy_path
 from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import zip_h1
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host, Plan, read_generation
-from ansible_collections.airgap.golang.plugins.module_utils.wish import Wish
 
 PLATFORM = host_platform()
 OTHER = "linux/arm64" if PLATFORM != "linux/arm64" else "linux/amd64"

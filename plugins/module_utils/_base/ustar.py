@@ -17,6 +17,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import re
 import struct
 import tarfile
 import typing as t
@@ -29,6 +30,9 @@ BLOCK = 512
 END = bytes(2 * BLOCK)
 # PATH_MAX: no longer name could be unpacked.
 LONGEST = 4096
+
+# A control character or backslash anywhere; an element that is empty, "." or "..".
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{0,2}(?:/|\Z)")
 
 
 def header(name: str, size: int, executable: bool = False) -> bytes:
@@ -59,8 +63,7 @@ def safe_name(name: str, where: str) -> str:
 
     :raises BundleDamaged: absolute, ``..``, empty or dot elements, a backslash or a control character.
     """
-    elements = name.split("/")
-    if not name or any(element in ("", ".", "..") for element in elements) or "\\" in name or any(ord(char) < 32 or ord(char) == 127 for char in name):
+    if _UNSAFE.search(name):
         raise BundleDamaged(
             f"{where}: the member name {name!r} could lead outside of where it's unpacked",
             code="unsafe_member",

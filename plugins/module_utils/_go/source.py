@@ -14,7 +14,6 @@ import hashlib
 import os
 import re
 import shutil
-import stat
 import typing as t
 import urllib.parse
 
@@ -45,28 +44,35 @@ def walk(root: str, exclude: t.Sequence[str] = (), skip: t.Sequence[str] = VERSI
     top = os.path.realpath(root)
 
     def below(directory: str, prefix: str, ancestors: tuple[str, ...]) -> t.Iterator[SourceFile]:
-        for name in sorted(os.listdir(directory)):
-            path, relative = os.path.join(directory, name), prefix + name
+        with os.scandir(directory) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            name, path, relative = entry.name, entry.path, prefix + entry.name
             if name in skip or any(fnmatch.fnmatchcase(relative, pattern) for pattern in exclude):
                 continue
-            real = os.path.realpath(path)
-            if os.path.islink(path) and (not (real + "/").startswith(top + "/") or not os.path.exists(real)):
+            if entry.is_symlink() and not _leads_below(path, top):
                 raise SpecInvalid(
                     f"{path} is a link to {os.readlink(path)}, which isn't below {root}",
                     subject=path,
                     found=os.readlink(path),
                     hint="what it points to would be missing on the hosts: let source.path name the common parent, or exclude the link",
                 )
-            mode = os.stat(path).st_mode
-            if stat.S_ISDIR(mode):
+            if entry.is_dir():
+                real = os.path.realpath(path)
                 if real not in ancestors:
                     yield from below(path, relative + "/", (*ancestors, real))
-            elif stat.S_ISREG(mode):
-                yield SourceFile(relative, path, bool(mode & 0o100))
+            elif entry.is_file():
+                yield SourceFile(relative, path, bool(entry.stat().st_mode & 0o100))
             else:
                 raise SpecInvalid(f"{path} is neither a file nor a directory", subject=path, hint="exclude it")
 
     yield from below(root, "", (top,))
+
+
+def _leads_below(link: str, top: str) -> bool:
+    """Whether a link's end is there, and below ``top``."""
+    real = os.path.realpath(link)
+    return (real + "/").startswith(top + "/") and os.path.exists(real)
 
 
 def digest(root: str, exclude: t.Sequence[str] = ()) -> str:

@@ -22,11 +22,11 @@ import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, BundleDamaged, DepotDamaged, HostRefused, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
+from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish, differences, wished_state
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.generation import Ref
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host, Plan
-from ansible_collections.airgap.golang.plugins.module_utils.wish import Wish, differences, wished_state
 from ansible_collections.airgap.golang.tests.support.small_generation import (
     ALL_PARTS,
     OTHER,

@@ -12,8 +12,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.airgap.golang.plugins.module_utils import spec
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import SpecInvalid
+from ansible_collections.airgap.golang.plugins.module_utils._content import spec
 
 
 def parse(**parts: t.Any) -> spec.Spec:

@@ -21,9 +21,9 @@ import stat
 import typing as t
 import zlib
 
-from ._base import ustar
-from ._base.errors import BundleDamaged
-from ._base.files import CHUNK
+from .._base import ustar
+from .._base.errors import BundleDamaged
+from .._base.files import CHUNK
 
 _AGAIN = "run the deploy again"
 

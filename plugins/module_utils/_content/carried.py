@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ._depot.generation import Generation
-from ._depot.manifest import Layer
-from ._go.escape import proxy_path
-from ._go.modcache import CachedModule
+from .._depot.generation import Generation
+from .._depot.manifest import Layer
+from .._go.escape import proxy_path
+from .._go.modcache import CachedModule
 
 # The parts of a host's state that can be asked for, and the kinds of layers that each needs.
 PARTS: t.Mapping[str, tuple[str, ...]] = {

@@ -14,9 +14,9 @@ import dataclasses
 import re
 import typing as t
 
-from ._base.errors import HostRefused, SpecInvalid
-from ._depot.generation import Generation
-from ._go import toolchain
+from .._base.errors import HostRefused, SpecInvalid
+from .._depot.generation import Generation
+from .._go import toolchain
 from .carried import PARTS
 
 _SETTING = re.compile(r"[A-Z][A-Z0-9_]*=[^\0\n]*")

@@ -13,22 +13,22 @@ import dataclasses
 import os
 import typing as t
 
+from .._base.files import sha256_of
+from .._base.progress import Stage
+from .._base.ustar import Entry, pack_tree
+from .._depot import manifest as oci
+from .._depot.audit import now
+from .._depot.depot import Depot
+from .._depot.generation import SCHEMA, Generation, Ref
+from .._go import gosum, source
+from .._go.build import Build
+from .._go.carrieddb import CarriedDatabase
+from .._go.closure import Root
+from .._go.escape import proxy_path
+from .._go.hashcheck import verified_by
+from .._go.store import ModuleStore, Version
+from .._go.toolchain import MODULE, module_version
 from . import spec as specs
-from ._base.files import sha256_of
-from ._base.progress import Stage
-from ._base.ustar import Entry, pack_tree
-from ._depot import manifest as oci
-from ._depot.audit import now
-from ._depot.depot import Depot
-from ._depot.generation import SCHEMA, Generation, Ref
-from ._go import gosum, source
-from ._go.build import Build
-from ._go.carrieddb import CarriedDatabase
-from ._go.closure import Root
-from ._go.escape import proxy_path
-from ._go.hashcheck import verified_by
-from ._go.store import ModuleStore, Version
-from ._go.toolchain import MODULE, module_version
 from .resources import Resource
 
 

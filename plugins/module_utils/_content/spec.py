@@ -14,10 +14,10 @@ import re
 import typing as t
 import urllib.parse
 
-from ._base.errors import SpecInvalid
-from ._base.fetch import scrub
-from ._go.build import Build, host_platform
-from ._go.escape import check_module, is_exact, parse_at
+from .._base.errors import SpecInvalid
+from .._base.fetch import scrub
+from .._go.build import Build, host_platform
+from .._go.escape import check_module, is_exact, parse_at
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _GO_VERSION = re.compile(r"1\.[0-9]+(\.[0-9]+)?((rc|beta)[0-9]+)?")

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 
-from ._base.errors import DepotDamaged
-from ._depot.depot import Depot
-from ._depot.generation import Generation
-from ._go.carrieddb import Earlier
-from ._go.escape import proxy_path
-from ._go.store import Held, Key, Version, Zip
+from .._base.errors import DepotDamaged
+from .._depot.depot import Depot
+from .._depot.generation import Generation
+from .._go.carrieddb import Earlier
+from .._go.escape import proxy_path
+from .._go.store import Held, Key, Version, Zip
 
 
 class EarlierGenerations:

@@ -13,8 +13,8 @@ import os
 import shutil
 import typing as t
 
-from ._base.errors import ModuleRefused, SpecInvalid
-from ._base.files import sha256_of
+from .._base.errors import ModuleRefused, SpecInvalid
+from .._base.files import sha256_of
 from .spec import CarriedFile
 
 
