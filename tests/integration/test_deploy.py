@@ -368,6 +368,9 @@ def test_each_role_alone_in_a_foreign_playbook(small: pathlib.Path, work: pathli
     given = {"airgap_golang_depot": str(small), "airgap_golang_root": str(root)}
     mine = {"toolchain_link_dir": str(work / "bin")} if name == "toolchain" else {}
     become = {"ansible_become": True, "ansible_become_method": "su"} if IS_ROOT and name in ("toolchain", "depot") else {}
+    asked = {**mine, "project_build_check": True} if name == "project" else mine
+    assert changed(playbook(work / "ansible", role(name, **asked), given, "--check", host_vars=become)) == 1
+    assert not root.exists(), "check mode builds nothing of what isn't there"
     ran = playbook(work / "ansible", role(name, **mine) * 2, given, host_vars=become)
     assert changed(ran) == 1, "the second time there's nothing to do"
     assert parts_here(root) == [name]

@@ -24,14 +24,19 @@ def zip_h1(path: str) -> str:
     :raises ModuleRefused: the file is no zip, or damaged.
     """
     with ModuleZip(path) as archive:
-        summary = Summary()
-        # Of two members of one name Go hashes the last, twice: a map from names to files, and the list of all names.
-        last: dict[bytes, Member] = {member.raw: member for member in archive.members}
-        digests = {raw: digest(archive.chunks(member)).hexdigest() for raw, member in last.items()}
-        for member in archive.members:
-            if b"\n" in member.raw:
-                raise archive.refusal(repr(member.raw), "has a newline in its name, for which h1 is not defined")
-            summary.add(member.raw, digests[member.raw])
+        return archive_h1(archive)
+
+
+def archive_h1(archive: ModuleZip) -> str:
+    """``zip_h1`` of a zip that is open already."""
+    summary = Summary()
+    # Of two members of one name Go hashes the last, twice: a map from names to files, and the list of all names.
+    last: dict[bytes, Member] = {member.raw: member for member in archive.members}
+    digests = {raw: digest(archive.chunks(member)).hexdigest() for raw, member in last.items()}
+    for member in archive.members:
+        if b"\n" in member.raw:
+            raise archive.refusal(repr(member.raw), "has a newline in its name, for which h1 is not defined")
+        summary.add(member.raw, digests[member.raw])
     return summary.h1()
 
 

@@ -10,6 +10,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import struct
@@ -21,6 +22,10 @@ from .._base.errors import ModuleRefused
 
 #: Members up to this size are held in memory whole; bigger ones are streamed in pieces of it.
 WHOLE = 1 << 20
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+# Bits of a member's flags that say: encrypted, a patch, strongly encrypted, with a hidden directory.
+_UNREADABLE = 0x0001 | 0x0020 | 0x0040 | 0x2000
 
 #: golang.org/x/mod/zip.MaxZipFile: the most bytes that a module may have, packed and unpacked.
 MAX_UNPACKED = 500 << 20
@@ -45,16 +50,17 @@ class ModuleZip:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            self._archive = zipfile.ZipFile(path)
-            self.members = [Member(_raw_name(info), info.file_size, info) for info in self._archive.infolist()]
+            with zipfile.ZipFile(path) as archive:
+                self.members = [Member(_raw_name(info), info.file_size, info) for info in archive.infolist()]
         except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as exc:
             raise self.refusal("", f"is not a zip that can be read ({exc})") from None
+        self._stream = open(path, "rb")  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> ModuleZip:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._archive.close()
+        self._stream.close()
 
     def refusal(self, member: str, what: str) -> ModuleRefused:
         """The error for this zip, or for one member of it."""
@@ -66,22 +72,57 @@ class ModuleZip:
     def chunks(self, member: Member) -> t.Iterator[bytes]:
         """The contents, in pieces of at most ``WHOLE`` bytes; the last piece comes only when length and CRC are right."""
         try:
-            if member.size <= WHOLE:
-                content = self._archive.read(member.info)
-                if len(content) != member.size:
-                    raise EOFError(f"{len(content)} bytes of {member.size}")
-                yield content
-                return
-            with self._archive.open(member.info) as stream:
-                left = member.size
-                while left:
-                    chunk = stream.read(min(WHOLE, left))
-                    if not chunk:
-                        raise EOFError(f"{member.size - left} bytes of {member.size}")
-                    left -= len(chunk)
-                    yield chunk
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as exc:
+            yield from self._chunks(member)
+        except (zipfile.BadZipFile, EOFError, zlib.error) as exc:
             raise self.refusal(printable(member.raw), f"can't be unpacked ({exc})") from None
+
+    def _chunks(self, member: Member) -> t.Iterator[bytes]:
+        # zipfile's own reader costs more than inflating the small files that most modules are made of.
+        left, packed, crc = member.size, self._seek(member), 0
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS) if member.info.compress_type == zipfile.ZIP_DEFLATED else None
+        tail = b""
+        while True:
+            data = tail
+            if packed and not tail:
+                data = self._stream.read(min(WHOLE, packed))
+                packed -= len(data)
+            # One byte more than there may be tells a member that is too long.
+            chunk = inflater.decompress(data, min(WHOLE, left + 1)) if inflater else data
+            tail = inflater.unconsumed_tail if inflater else b""
+            left -= len(chunk)
+            crc = zlib.crc32(chunk, crc)
+            ended = inflater.eof if inflater else not packed
+            if left < 0 or (ended and left) or not (data or chunk or ended):
+                raise EOFError(f"{member.size - left} bytes of {member.size}")
+            if ended:
+                break
+            if chunk:
+                yield chunk
+        if crc != member.info.CRC:
+            raise zipfile.BadZipFile("its CRC-32 is wrong")
+        yield chunk
+
+    def _seek(self, member: Member) -> int:
+        """Go to where a member's data begin; how many bytes they have as they are packed.
+
+        :raises zipfile.BadZipFile: what stands before them isn't this member's header, or they can't be read.
+        """
+        info = member.info
+        if info.flag_bits & _UNREADABLE:
+            raise zipfile.BadZipFile("it is encrypted or a patch")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise zipfile.BadZipFile(f"it is packed by method {info.compress_type}")
+        if info.header_offset < 0:
+            raise zipfile.BadZipFile("it begins before the file does")
+        self._stream.seek(info.header_offset)
+        head = self._stream.read(_LOCAL.size)
+        if len(head) != _LOCAL.size:
+            raise EOFError("its header is cut")
+        signature, *_rest, length, extra = _LOCAL.unpack(head)
+        if signature != b"PK\x03\x04" or self._stream.read(length) != member.raw:
+            raise zipfile.BadZipFile("its header is another one's")
+        self._stream.seek(extra, os.SEEK_CUR)
+        return info.compress_size
 
     def files_below(self, prefix: str) -> list[tuple[str, Member]]:
         """Every file's path relative to ``prefix`` (``module@version/``), when all of them are fit to be written there.

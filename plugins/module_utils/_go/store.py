@@ -23,7 +23,7 @@ from .._base.files import link_or_copy, sha256_of, temporary_sibling
 from .._base.flight import Flights
 from .._base.progress import Stage
 from .escape import proxy_path
-from .h1 import gomod_h1, zip_h1
+from .h1 import archive_h1, gomod_h1
 from .modzip import ModuleZip
 
 #: (module, version, "info" | "mod" | "zip")
@@ -75,7 +75,7 @@ def look_into(path: str) -> Zip:
     """:raises ModuleRefused: the file is no zip, or damaged."""
     with ModuleZip(path) as archive:
         sizes = [member.size for member in archive.members]
-    return Zip(zip_h1(path), len(sizes), sum(sizes))
+        return Zip(archive_h1(archive), len(sizes), sum(sizes))
 
 
 @contextlib.contextmanager
