@@ -326,6 +326,7 @@ class Host:
         :raises BundleDamaged, DepotDamaged, ModuleRefused: what came isn't what the manifest says.
         :raises HostRefused: another run changed this host after the plan was made.
         """
+        workers = max(2, min(8, os.cpu_count() or 2))
         with self.depot.locked():
             self._require_current(plan.current)
             if plan.missing:
@@ -337,11 +338,12 @@ class Host:
                 trace_id,
                 layers=plan.layers,
                 facts={"by": "deliver"},
+                workers=workers,
             )
             self._sweep()
             modules = self._wanted_modules(plan.generation, plan.state["parts"])
             if self.cache.missing(modules):
-                self.cache.install(modules, workers=max(2, min(8, os.cpu_count() or 2)))
+                self.cache.install(modules, workers)
             self._advance_database()
             directory = self._make_directory(plan)
             self._switch(directory, trace_id)

@@ -177,12 +177,14 @@ class Depot:
         replaces: t.Optional[Ref] = None,
         facts: t.Optional[t.Mapping[str, t.Any]] = None,
         stage: t.Optional[Stage] = None,
+        workers: int = 1,
     ) -> Generation:
         """Make a generation exist whose layers' blobs are all in the store already. Needs the lock.
 
         :param layers: which layers this depot holds (a host may do with some); all of them by default.
         :param replaces: an unsealed generation that this one is the sealed form of.
         :param facts: for the audit line (where it came from, who signed it).
+        :param workers: as for ``lay_out``.
         :raises DepotDamaged: a blob is missing, or the number is taken by something else.
         """
         digest = oci.digest_of(manifest)
@@ -195,10 +197,10 @@ class Depot:
         self.refuse_missing(ref, held)
         if ref in self.index():
             self._put({parsed.config: config, digest: manifest})
-            lay_out(self.blobs, held, self.tree(ref), stage)
+            lay_out(self.blobs, held, self.tree(ref), stage, workers)
             sync_filesystem(self.path)
         else:
-            self._add(generation, {parsed.config: config, digest: manifest}, held, replaces, stage, {"trace_id": trace_id, **dict(facts or {})})
+            self._add(generation, {parsed.config: config, digest: manifest}, held, replaces, stage, workers, {"trace_id": trace_id, **dict(facts or {})})
         self.point_current()
         # Last, since ``current`` may have meant it until now.
         if replaces is not None and replaces not in self.index():
@@ -212,6 +214,7 @@ class Depot:
         held: t.Sequence[oci.Layer],
         replaces: t.Optional[Ref],
         stage: t.Optional[Stage],
+        workers: int,
         facts: t.Mapping[str, t.Any],
     ) -> None:
         """The tree, the documents' blobs, the audit line, the index; a failure on the way leaves nothing behind but perhaps the line."""
@@ -219,7 +222,7 @@ class Depot:
         tree, fresh = self.tree(ref), self.scratch("tree")
         put: list[str] = []
         try:
-            lay_out(self.blobs, held, fresh, stage)
+            lay_out(self.blobs, held, fresh, stage, workers)
             put = self._put(documents)
             remove_tree(tree)
             os.rename(fresh, tree)

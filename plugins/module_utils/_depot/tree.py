@@ -8,6 +8,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
@@ -15,18 +16,20 @@ from .._base.errors import DepotDamaged
 from .._base.files import link_or_copy, sync_filesystem, temporary_sibling, write_atomically
 from .._base.progress import Stage
 from .._base.ustar import Unpacked, unpack_tree
+from .._base.workers import in_processes
 from .blobs import BlobStore, is_temporary
 from .manifest import Layer
 
 SUMS = "SHA256SUMS"
 
 
-def lay_out(blobs: BlobStore, layers: t.Iterable[Layer], dest: str, stage: t.Optional[Stage] = None) -> None:
+def lay_out(blobs: BlobStore, layers: t.Iterable[Layer], dest: str, stage: t.Optional[Stage] = None, workers: int = 1) -> None:
     """Make ``dest`` hold these layers' files and a SHA256SUMS over them (``sha256sum -c`` checks it).
 
     A tree that has some of them only gains the others: each file gets its name when it's whole, SHA256SUMS after them.
     A tar layer that was unpacked before is known by its note in ``.layers`` and not unpacked again.
 
+    :param workers: processes that unpack; more than one only where no thread runs, since they are forked.
     :raises DepotDamaged: a blob isn't here or isn't what its name says.
     """
     sums: dict[str, str] = _read_sums(os.path.join(dest, SUMS))
@@ -34,37 +37,54 @@ def lay_out(blobs: BlobStore, layers: t.Iterable[Layer], dest: str, stage: t.Opt
     if os.path.isdir(dest):
         _sweep(dest)
     os.makedirs(notes, mode=0o755, exist_ok=True)
-    unpacked = []
+    tars: list[Layer] = []
     for layer in layers:
-        try:
-            if not layer.unpack:
+        if not layer.unpack:
+            with _in_nobodys_way(layer):
                 _link(blobs, layer, os.path.join(dest, layer.title))
-                sums[layer.title] = layer.hex
-            elif not os.path.exists(os.path.join(notes, layer.hex)):
-                for name, sha256 in _unpack(blobs, layer, dest):
-                    sums[f"{layer.unpack}/{name}"] = sha256
-                unpacked.append(layer)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
-            raise DepotDamaged(
-                f"{layer.title} can't be laid out: {exc.filename} is in its way", subject=layer.title, found=str(exc), hint="two layers claim the same place"
-            ) from None
+            sums[layer.title] = layer.hex
+        elif not os.path.exists(os.path.join(notes, layer.hex)):
+            tars.append(layer)
+            continue
         if stage is not None:
             stage.advance(1, layer.size)
+
+    def finished(index: int, files: t.Sequence[Unpacked]) -> None:
+        sums.update((f"{tars[index].unpack}/{name}", sha256) for name, sha256 in files)
+        if stage is not None:
+            stage.advance(1, tars[index].size)
+
+    if workers > 1 and len(tars) > 1:
+        order = sorted(range(len(tars)), key=lambda index: -tars[index].size)
+        in_processes(lambda index: _unpack(blobs, tars[index], dest), order, workers, finished)
+    else:
+        for index, layer in enumerate(tars):
+            finished(index, _unpack(blobs, layer, dest))
     sync_filesystem(dest)
     lines = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
     write_atomically(os.path.join(dest, SUMS), lines.encode("utf-8", "surrogateescape"), 0o444)
     # A note says that a layer's files are on the disk for good and in SHA256SUMS, so it comes last.
-    for layer in unpacked:
+    for layer in tars:
         write_atomically(os.path.join(notes, layer.hex), layer.title.encode() + b"\n", 0o444)
 
 
-def _unpack(blobs: BlobStore, layer: Layer, dest: str) -> t.Iterator[Unpacked]:
+@contextlib.contextmanager
+def _in_nobodys_way(layer: Layer) -> t.Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
+        raise DepotDamaged(
+            f"{layer.title} can't be laid out: {exc.filename} is in its way", subject=layer.title, found=str(exc), hint="two layers claim the same place"
+        ) from None
+
+
+def _unpack(blobs: BlobStore, layer: Layer, dest: str) -> list[Unpacked]:
     try:
         stream = open(blobs.path(layer.digest), "rb")  # noqa: SIM115 - only the opening can find it absent
     except FileNotFoundError:
         raise _missing(layer) from None
-    with stream:
-        yield from unpack_tree(stream, os.path.join(dest, layer.unpack), layer.title)
+    with stream, _in_nobodys_way(layer):
+        return list(unpack_tree(stream, os.path.join(dest, layer.unpack), layer.title))
 
 
 def _missing(layer: Layer) -> DepotDamaged:

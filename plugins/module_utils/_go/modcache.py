@@ -14,20 +14,17 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import errno
 import fnmatch
-import multiprocessing
-import multiprocessing.connection
 import os
 import secrets
-import signal
 import typing as t
 
-from .._base.errors import AirgapError, DepotDamaged, HostRefused, ModuleRefused
+from .._base.errors import DepotDamaged, HostRefused, ModuleRefused
 from .._base.files import link_or_copy, locked, remove_tree, symlink_atomically, sync_filesystem
 from .._base.progress import Stage
+from .._base.workers import in_processes
 from .escape import escape_path, escape_version, is_exact, unescape_path, unescape_version
 from .gosum import is_h1
 from .h1 import Summary, digest
@@ -37,8 +34,6 @@ from .toolchain import MODULE as TOOLCHAIN
 
 #: The name that a toolchain's own go.env keeps when a link takes its place.
 STOCK_ENV = "go.env.stock"
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +218,7 @@ class ModuleCache:
                 stage.advance(1, sizes[index], module.name)
 
         try:
-            _in_processes(lambda index: self._bring(todo[index]), order, workers, finished)
+            in_processes(lambda index: self._bring(todo[index]), order, workers, finished)
         except BaseException:
             # What is whole stays; when not even that can be said (the disk is full), the first error is the one to tell.
             with contextlib.suppress(OSError):
@@ -249,7 +244,7 @@ class ModuleCache:
         sync_filesystem(self.root)
 
     def _bring(self, module: CachedModule) -> str:
-        """Everything for one module but its mark; returns the zip's h1. Runs in a process of its own, whose umask is 0."""
+        """Everything for one module but its mark; returns the zip's h1. Runs in a process of its own, whose umask is 022."""
         base = self._base(module.path, module.version)
         _make_directories(self.root, os.path.dirname(base))
         if module.info:
@@ -441,75 +436,3 @@ def _unwritable(root: str, exc: OSError) -> HostRefused:
         found=str(exc),
         hint="make room and run this again: what was finished stays" if full else "check its owner and permissions, and that its file system is writable",
     )
-
-
-def _in_processes(work: t.Callable[[int], str], order: t.Sequence[int], workers: int, finished: t.Callable[[int, str], None]) -> None:
-    """Do ``work`` for each number, by forked processes that ask for the next when they are free; the first error ends all.
-
-    Pipes, not a pool: pools need POSIX semaphores, which small hosts and containers without /dev/shm lack.
-    """
-    context = multiprocessing.get_context("fork")
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-    pending = list(reversed(order))
-    processes = []
-    pipes: list[multiprocessing.connection.Connection] = []
-    try:
-        for _number in range(max(1, min(workers, len(order)))):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(work, theirs, [*pipes, ours], libc, parent), daemon=True)
-            process.start()
-            theirs.close()
-            processes.append(process)
-            pipes.append(ours)
-            ours.send(pending.pop())
-        busy = list(pipes)
-        while busy:
-            for ready in multiprocessing.connection.wait(busy):
-                pipe = t.cast("multiprocessing.connection.Connection", ready)
-                try:
-                    index, result = pipe.recv()
-                except EOFError:
-                    raise HostRefused(
-                        "a process that unpacks modules was killed", hint="look for the out-of-memory killer in the kernel's log; use fewer workers"
-                    ) from None
-                if isinstance(result, BaseException):
-                    raise result
-                finished(index, result)
-                if pending:
-                    pipe.send(pending.pop())
-                else:
-                    busy.remove(pipe)
-                    pipe.close()
-    except BaseException:
-        for process in processes:
-            process.kill()
-        raise
-    finally:
-        for process in processes:
-            process.join()
-
-
-def _serve(
-    work: t.Callable[[int], str],
-    pipe: multiprocessing.connection.Connection,
-    others: t.Sequence[multiprocessing.connection.Connection],
-    libc: ctypes.CDLL,
-    parent: int,
-) -> None:
-    # Die with the parent: nobody else may be writing when a rerun takes the lock, which a fork shares.
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-    for other in others:
-        other.close()
-    os.umask(0)
-    while True:
-        try:
-            index = pipe.recv()
-        except EOFError:
-            return
-        try:
-            pipe.send((index, work(index)))
-        except (AirgapError, OSError) as exc:
-            pipe.send((index, exc))

@@ -158,6 +158,28 @@ def test_a_failure_at_the_end_leaves_nothing(composer: Composer, place: pathlib.
     assert list(prove_whole(composer.depot)) == ["000001", "000002"]
 
 
+def test_processes_lay_out_the_same_tree(tmp_path: pathlib.Path) -> None:
+    trees = []
+    for workers in (1, 3):
+        composer = Composer(Depot(str(tmp_path / f"depot-{workers}")), tmp_path / f"scratch-{workers}")
+        admit(composer.depot, compose(composer, 1), workers=workers)
+        prove_whole(composer.depot)
+        trees.append(listing(pathlib.Path(composer.depot.path) / "trees"))
+    assert trees[0] == trees[1] and len(trees[0]) > 10
+
+
+def test_what_a_process_refuses_is_told(composer: Composer) -> None:
+    composed = compose(composer, 1)
+    for layer in composed.generation.manifest.layers:
+        if layer.unpack:
+            path = pathlib.Path(composer.depot.blobs.path(layer.digest))
+            path.chmod(0o644)
+            path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(AirgapError, match="tar"):
+        admit(composer.depot, composed, workers=2)
+    assert composer.depot.index() == {}
+
+
 class Partly:
     """A host's depot: it holds some layers first, then more of the same generation."""
 
