@@ -3,21 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Getting files over HTTP: kept-alive connections, retries, proxies, private CAs and credentials from the environment.
 
-Secrets never leave this file: URLs in errors have neither user names and passwords nor query strings.
+Secrets never leave it: URLs in errors have neither user names and passwords nor query strings.
 
 Note that this module util is PRIVATE to the collection: it can change at any time.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
 import datetime
 import email.utils
 import errno
 import hashlib
-import ipaddress
 import os
 import random
 import re
@@ -29,7 +27,9 @@ import typing as t
 import urllib.parse
 import urllib.request
 
-from .errors import AirgapError, FetchFailed, SpecInvalid, ToolMissing
+from .errors import AirgapError, FetchFailed, ToolMissing
+from .network import Proxies, netrc, tls_context
+from .urls import bare_url, basic_header, origin_of, public_url, scheme_of, scrub, userinfo_header
 
 try:
     import urllib3
@@ -46,7 +46,6 @@ USER_AGENT = "airgap.golang"
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 _MOVED = frozenset((301, 302, 303, 307, 308))
-_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 T = t.TypeVar("T")
 
@@ -96,148 +95,6 @@ class _Refusal(Exception):
         self.final = final
         self.wait = wait
         self.hint = hint
-
-
-def public_url(url: str) -> str:
-    """A URL that can be shown: without user name, password, query string and fragment."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def scrub(text: str) -> str:
-    """Foreign text that can be shown: on one line, printable, and without user names and passwords in its URLs."""
-    text = re.sub(r"://[^/\s?#]*@", "://", text)
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
-def read_netrc(text: str) -> dict[str, tuple[str, str]]:
-    """Machine to (login, password), read as the go command reads it: the first entry of a machine counts, ``default`` doesn't."""
-    found: dict[str, tuple[str, str]] = {}
-    machine = login = password = ""
-    in_macro = False
-    for line in text.split("\n"):
-        if in_macro:
-            in_macro = bool(line)
-            continue
-        words = line.split()
-        for word, value in zip(words[0::2], words[1::2]):
-            if word == "machine":
-                machine, login, password = value, "", ""
-            elif word == "login":
-                login = value
-            elif word == "password":
-                password = value
-            elif word == "macdef":
-                in_macro = True
-            if machine and login and password:
-                found.setdefault(machine, (login, password))
-                machine = login = password = ""
-        if len(words) % 2 and words[-1] == "default":
-            break
-    return found
-
-
-def _netrc() -> dict[str, tuple[str, str]]:
-    path = os.environ.get("NETRC") or os.path.join(os.path.expanduser("~"), ".netrc")
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            return read_netrc(stream.read())
-    except FileNotFoundError:
-        return {}
-    except OSError as exc:
-        raise SpecInvalid(f"{path} can't be read: {exc.strerror}", subject=path, hint="make it readable, or point NETRC elsewhere") from None
-
-
-def _basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode("utf-8", "surrogateescape")).decode("ascii")
-
-
-def _userinfo(url: str) -> str:
-    """The Authorization header that a URL's own user name and password make; empty without."""
-    parts = urllib.parse.urlsplit(url)
-    if not parts.netloc.rpartition("@")[1]:
-        return ""
-    return _basic(urllib.parse.unquote(parts.username or ""), urllib.parse.unquote(parts.password or ""))
-
-
-def _bare(url: str) -> str:
-    """A URL as it goes on the wire: without user name, password and fragment."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _load_ca(context: ssl.SSLContext, variable: str, path: str) -> None:
-    """Trust the certificates of a file or directory that the environment names."""
-    try:
-        if not os.path.isdir(path):
-            context.load_verify_locations(cafile=path)
-            return
-        names = sorted(os.listdir(path))
-        if any(_HASHED_NAME.fullmatch(name) for name in names):
-            context.load_verify_locations(capath=path)
-            return
-        # OpenSSL finds only hashed names in a directory; Go reads every file, and people set these variables for Go.
-        for name in names:
-            with contextlib.suppress(ssl.SSLError, IsADirectoryError):
-                context.load_verify_locations(cafile=os.path.join(path, name))
-    except (OSError, ssl.SSLError) as exc:
-        raise SpecInvalid(
-            f"{variable} names {path}, which holds no certificates that can be read: {exc.strerror or exc}",
-            subject=variable,
-            found=path,
-            hint="let it name a file of PEM certificates, or unset it",
-        ) from None
-
-
-def tls_context() -> ssl.SSLContext:
-    """Verify servers by the system's CAs (SSL_CERT_FILE and SSL_CERT_DIR replace them) and by those of
-    REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.
-
-    :raises SpecInvalid: a variable names what can't be read.
-    """
-    context = ssl.create_default_context()
-    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        if os.environ.get(variable):
-            _load_ca(context, variable, os.environ[variable])
-    for path in filter(None, os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)):
-        if os.path.isdir(path):
-            _load_ca(context, "SSL_CERT_DIR", path)
-    return context
-
-
-class _Proxies:
-    """Which proxy a URL goes through, by the environment: HTTPS_PROXY, HTTP_PROXY and NO_PROXY in either case."""
-
-    def __init__(self) -> None:
-        self._proxies = urllib.request.getproxies()
-
-    def for_url(self, url: str) -> str:
-        """The proxy's URL, credentials included; empty for a direct connection."""
-        scheme, host, port = _origin(url)
-        proxy = self._proxies.get(scheme, "")
-        if not proxy or self._bypassed(host, port):
-            return ""
-        return proxy if "://" in proxy else "http://" + proxy
-
-    def _bypassed(self, host: str, port: int) -> bool:
-        # As Go does: this machine is never behind a proxy, and NO_PROXY may name networks.
-        if host == "localhost":
-            return True
-        with contextlib.suppress(ValueError):
-            address = ipaddress.ip_address(host)
-            if address.is_loopback:
-                return True
-            for entry in self._proxies.get("no", "").split(","):
-                with contextlib.suppress(ValueError):
-                    if "/" in entry and address in ipaddress.ip_network(entry.strip(), strict=False):
-                        return True
-        return bool(urllib.request.proxy_bypass(f"{host}:{port}"))
-
 
 def _retry_after(value: str) -> t.Optional[float]:
     """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3): a number or a date; None when it's neither."""
@@ -339,7 +196,7 @@ class Fetcher:
         self._base_wait = base_wait
         self._longest_wait = longest_wait
         self._sleep = sleep
-        self._proxies = _Proxies()
+        self._proxies = Proxies()
         self._lock = threading.Lock()
         self._managers: dict[str, urllib3.PoolManager] = {}
         self._tls: t.Optional[ssl.SSLContext] = None
@@ -419,7 +276,7 @@ class Fetcher:
         return b"".join(self._chunks(url, limit))
 
     def _size(self, url: str) -> t.Optional[int]:
-        if _scheme(url) == "file":
+        if scheme_of(url) == "file":
             with _open_file(url) as stream:
                 return os.fstat(stream.fileno()).st_size
         with self._opened("HEAD", url) as response:
@@ -445,7 +302,7 @@ class Fetcher:
     def _chunks(self, url: str, limit: t.Optional[int]) -> t.Iterator[bytes]:
         """The body in pieces; a body that ends early or runs over the limit is a refusal."""
         size = 0
-        for chunk in self._file_chunks(url) if _scheme(url) == "file" else self._http_chunks(url):
+        for chunk in self._file_chunks(url) if scheme_of(url) == "file" else self._http_chunks(url):
             size += len(chunk)
             if limit is not None and size > limit:
                 raise _Refusal(f"it is longer than {limit} bytes", final=True)
@@ -492,7 +349,7 @@ class Fetcher:
             with _translated():
                 response = self._manager(here).request(
                     method,
-                    _bare(here),
+                    bare_url(here),
                     headers=headers,
                     redirect=False,
                     retries=False,
@@ -508,12 +365,12 @@ class Fetcher:
             _words(response)
             response.close()
             response.release_conn()
-            there = urllib.parse.urljoin(_bare(here), location)
-            if _scheme(there) not in ("http", "https") or (_scheme(here), _scheme(there)) == ("https", "http"):
-                raise _Refusal(f"it redirects from {_scheme(here)} to {public_url(there)}", status=response.status, final=True)
-            if _userinfo(there):
+            there = urllib.parse.urljoin(bare_url(here), location)
+            if scheme_of(there) not in ("http", "https") or (scheme_of(here), scheme_of(there)) == ("https", "http"):
+                raise _Refusal(f"it redirects from {scheme_of(here)} to {public_url(there)}", status=response.status, final=True)
+            if userinfo_header(there):
                 authorization = self._authorization(there)
-            elif _origin(there) != _origin(here):
+            elif origin_of(there) != origin_of(here):
                 authorization = ""
             here = there
         raise _Refusal(f"more than {REDIRECTS} redirects, the last to {public_url(here)}", final=True)
@@ -540,23 +397,23 @@ class Fetcher:
 
     def _authorization(self, url: str) -> str:
         """The Authorization header for a URL; empty for none."""
-        header = _userinfo(url)
+        header = userinfo_header(url)
         if header:
-            if _scheme(url) != "https":
+            if scheme_of(url) != "https":
                 raise _Refusal("refusing to send credentials over plain http", final=True, hint="use https, or take the credentials out of the URL")
             return header
-        if _scheme(url) != "https":
+        if scheme_of(url) != "https":
             return ""
         with self._lock:
             if self._credentials is None:
-                self._credentials = _netrc()
+                self._credentials = netrc()
             credentials = self._credentials
         pair = credentials.get(urllib.parse.urlsplit(url).hostname or "")
-        return _basic(*pair) if pair else ""
+        return basic_header(*pair) if pair else ""
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         """The connections for a URL: straight, or through its proxy."""
-        scheme = _scheme(url)
+        scheme = scheme_of(url)
         if scheme not in ("http", "https"):
             raise _Refusal(f"URLs of the scheme {scheme!r} can't be fetched", final=True, hint="use https, http or file")
         proxy = self._proxies.for_url(url)
@@ -572,13 +429,13 @@ class Fetcher:
         # Many hosts each with a few connections are possible (redirects), so pools are plentiful; block makes the bound real.
         if not proxy:
             return urllib3.PoolManager(num_pools=64, maxsize=self._connections, block=True, ssl_context=tls)
-        if _scheme(proxy) not in ("http", "https"):
+        if scheme_of(proxy) not in ("http", "https"):
             raise _Refusal(
                 f"the proxy {public_url(proxy)} is none that speaks HTTP", final=True, hint="set HTTPS_PROXY and HTTP_PROXY to an http:// or https:// URL"
             )
-        authorization = _userinfo(proxy)
+        authorization = userinfo_header(proxy)
         return urllib3.ProxyManager(
-            _bare(proxy),
+            bare_url(proxy),
             num_pools=64,
             maxsize=self._connections,
             block=True,
@@ -586,10 +443,6 @@ class Fetcher:
             proxy_ssl_context=tls,
             proxy_headers={"Proxy-Authorization": authorization} if authorization else {},
         )
-
-
-def _scheme(url: str) -> str:
-    return urllib.parse.urlsplit(url).scheme.lower()
 
 
 def _open_file(url: str) -> t.BinaryIO:

@@ -15,7 +15,7 @@ import typing as t
 import urllib.parse
 
 from .._base.errors import SpecInvalid
-from .._base.fetch import scrub
+from .._base.urls import scrub
 from .._go.build import Build, host_platform
 from .._go.escape import check_module, is_exact, parse_at
 

@@ -21,10 +21,11 @@ import typing as t
 import urllib.parse
 
 from .._base.errors import CommandFailed, FetchFailed, SpecInvalid
-from .._base.fetch import ANSWER, Downloaded, Fetcher, NotFetched, public_url, scrub
+from .._base.fetch import ANSWER, Downloaded, Fetcher, NotFetched
 from .._base.files import link_or_copy, sha256_of
 from .._base.flight import Flights
 from .._base.process import Finished, run
+from .._base.urls import public_url, scrub
 from .escape import EXTENSIONS, check_module, escape_path, is_exact, proxy_path, unescape_version
 
 ABSENT = (404, 410)

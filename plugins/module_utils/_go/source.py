@@ -8,7 +8,6 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
-import base64
 import fnmatch
 import hashlib
 import os
@@ -19,8 +18,8 @@ import urllib.parse
 
 from .._base import process
 from .._base.errors import CommandFailed, FetchFailed, SpecInvalid
-from .._base.fetch import scrub
 from .._base.files import CHUNK, sha256_of
+from .._base.urls import basic_header, scrub
 from .command import passed_environment
 from .modzip import ModuleZip
 
@@ -111,17 +110,15 @@ def split_credentials(url: str) -> tuple[str, dict[str, str]]:
     if not at or parts.scheme not in ("http", "https"):
         return url, {}
     user, _colon, password = userinfo.partition(":")
-    pair = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password)}"
     bare = urllib.parse.urlunsplit((parts.scheme, host, parts.path, parts.query, parts.fragment))
     try:
         count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
     except ValueError:
         count = 0
-    header = "Authorization: Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode("ascii")
     return bare, {
         "GIT_CONFIG_COUNT": str(count + 1),
         f"GIT_CONFIG_KEY_{count}": f"http.{parts.scheme}://{host}/.extraHeader",
-        f"GIT_CONFIG_VALUE_{count}": header,
+        f"GIT_CONFIG_VALUE_{count}": "Authorization: " + basic_header(urllib.parse.unquote(user), urllib.parse.unquote(password)),
     }
 
 

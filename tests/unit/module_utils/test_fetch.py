@@ -30,9 +30,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ansible_collections.airgap.golang.plugins.module_utils._base import fetch
+from ansible_collections.airgap.golang.plugins.module_utils._base import network
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, SpecInvalid
-from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, Fetcher, NotFetched
+from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import CHUNK, Downloaded, Fetcher, NotFetched
 from ansible_collections.airgap.golang.plugins.module_utils._base.flight import Flights
 
 BODY = bytes(range(256)) * 4096
@@ -165,7 +165,7 @@ def test_download(server: Server, fetcher: Fetcher, tmp_path: pathlib.Path) -> N
     dest = tmp_path / "a"
     assert fetcher.download(server.url("/a"), str(dest), moved.append) == Downloaded(hashlib.sha256(BODY).hexdigest(), len(BODY))
     assert dest.read_bytes() == BODY
-    assert sum(moved) == len(BODY) and len(moved) == len(BODY) // fetch.CHUNK
+    assert sum(moved) == len(BODY) and len(moved) == len(BODY) // CHUNK
     assert sorted(os.listdir(tmp_path)) == ["a"]
 
 
@@ -537,7 +537,7 @@ machine after.default
 login oops
 password too-late-in-file
 """
-    assert fetch.read_netrc(text) == {
+    assert network.read_netrc(text) == {
         "api.github.com": ("user", "pwd"),
         "test.host": ("user2", "pwd2"),
         "oneline": ("user3", "pwd3"),
@@ -674,10 +674,10 @@ def test_no_proxy(server: Server, forward: ForwardProxy, monkeypatch: pytest.Mon
     server.host = "modules.example.internal"
     for value, through in ((".example.internal", False), ("example.internal", False), ("*", False), ("internal.example", True), ("", True)):
         monkeypatch.setenv("NO_PROXY", value)
-        assert bool(fetch._Proxies().for_url(server.url("/a"))) is through, value
+        assert bool(network.Proxies().for_url(server.url("/a"))) is through, value
     for value, through in (("10.0.0.0/8", False), ("192.0.2.1, 10.1.2.3", False), ("192.0.2.0/24", True)):
         monkeypatch.setenv("NO_PROXY", value)
-        assert bool(fetch._Proxies().for_url("http://10.1.2.3:8080/a")) is through, value
+        assert bool(network.Proxies().for_url("http://10.1.2.3:8080/a")) is through, value
 
 
 # --- flights
