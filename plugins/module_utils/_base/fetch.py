@@ -96,6 +96,7 @@ class _Refusal(Exception):
         self.wait = wait
         self.hint = hint
 
+
 def _retry_after(value: str) -> t.Optional[float]:
     """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3): a number or a date; None when it's neither."""
     if re.fullmatch(r"[0-9]{1,9}", value.strip()):

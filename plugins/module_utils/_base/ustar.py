@@ -37,6 +37,16 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{0,2}(?:/|\Z)")
 
 def header(name: str, size: int, executable: bool = False) -> bytes:
     """The one header we write for a regular file: owner 0, time 0, mode 0644 or 0755."""
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) > tarfile.LENGTH_NAME or not 0 <= size < 8**11:
+        return _built(name, size, executable)
+    block = _TEMPLATES[executable]
+    block = encoded.ljust(tarfile.LENGTH_NAME, b"\0") + block[100:124] + b"%011o" % size + block[135:]
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def _built(name: str, size: int, executable: bool) -> bytes:
+    """A header by Python's own hand, which takes ten times as long."""
     info = tarfile.TarInfo(name)
     info.size = size
     info.mode = 0o755 if executable else 0o644
@@ -51,6 +61,15 @@ def _without_devices(block: bytes) -> bytes:
     cleared = block[:329] + bytes(16) + block[345:]
     checksum = sum(cleared[:148]) + 8 * ord(" ") + sum(cleared[156:])
     return cleared[:148] + b"%06o\0 " % checksum + cleared[156:]
+
+
+def _template(executable: bool) -> bytes:
+    """A header of no name and size; its checksum is spaces, as it counts itself."""
+    block = _built("", 0, executable)
+    return block[:148] + b" " * 8 + block[156:]
+
+
+_TEMPLATES = {executable: _template(executable) for executable in (False, True)}
 
 
 def padding(size: int) -> int:
@@ -185,6 +204,9 @@ def members(stream: t.IO[bytes], where: str, executables: bool = False) -> t.Ite
 def _member(block: bytes, source: _Source, executables: bool) -> Member:
     """The member whose header begins with ``block``; a name of over 100 bytes comes in blocks of its own before it."""
     at = source.offset - BLOCK
+    member = _plain(block, source, executables)
+    if member is not None:
+        return member
     info = _parse(block, at, source.where)
     name, consumed = info.name, block
     if info.type == tarfile.GNUTYPE_LONGNAME and 0 < info.size <= LONGEST:
@@ -207,6 +229,16 @@ def _member(block: bytes, source: _Source, executables: bool) -> Member:
             f"{source.where}: the header of {name} at byte {at} is not as it was written", subject=name, hint="the copy is damaged: copy it again"
         )
     return Member(name, info.size, executable, source)
+
+
+def _plain(block: bytes, source: _Source, executables: bool) -> t.Optional[Member]:
+    """The member of a header that is whole and right, as nearly all are; None to have a closer look."""
+    try:
+        name = block[: tarfile.LENGTH_NAME].rstrip(b"\0").decode("utf-8", "surrogateescape")
+        size, executable = int(block[124:135], 8), executables and block[100:107] == b"0000755"
+    except ValueError:
+        return None
+    return None if header(name, size, executable) != block else Member(safe_name(name, source.where), size, executable, source)
 
 
 def _parse(block: bytes, at: int, where: str) -> tarfile.TarInfo:

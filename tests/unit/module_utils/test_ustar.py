@@ -168,3 +168,10 @@ def test_no_bit_of_a_gzip_changes_what_comes_out(tmp_path: pathlib.Path) -> None
             refused += 1
         data[position] ^= 1
     assert refused > 0.9 * (len(data) - 10)
+
+
+@pytest.mark.parametrize("executable", [False, True])
+def test_headers_are_those_that_tarfile_builds(executable: bool) -> None:
+    for name in ("a", "a" * 99, "a" * 100, "ä" * 50, "ä" * 50 + "b", "a/" * 80 + "b", "\udcff"):
+        for size in (0, 7, 511, 8**11 - 1, 8**11):
+            assert ustar.header(name, size, executable) == ustar._built(name, size, executable), (name, size)
