@@ -13,6 +13,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.airgap.golang.plugins.module_utils._base.answers import refused_by_system
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, HostRefused
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._depot.incoming import Request
@@ -50,6 +51,9 @@ class ActionModule(ActionBase):
                 result.update(difference)
         except AirgapError as exc:
             result.update(failed=True, msg=exc.sentence(), failure=exc.failure())
+        except OSError as exc:
+            refused = refused_by_system(exc)
+            result.update(failed=True, msg=refused.sentence(), failure=refused.failure())
         return result
 
     def _ask(self, request: Request, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -13,7 +13,8 @@ class ModuleDocFragment:
 options:
   depot:
     description:
-      - The depot directory on the control node. It's made when there is none.
+      - The depot directory on the control node. Gathering and receiving make it when there is none.
+      - Relative paths, here and in other options, are relative to the directory that C(ansible-playbook) was started in.
     type: path
     required: true
   progress_file:

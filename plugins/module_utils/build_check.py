@@ -25,12 +25,11 @@ import tempfile
 import typing as t
 from xml.etree import ElementTree
 
-from ._base.errors import AirgapError, BuildFailed, DepotDamaged, HostRefused, SpecInvalid
+from ._base.errors import AirgapError, BuildFailed, DepotDamaged, HostRefused, NotSealed, SpecInvalid
 from ._base.files import CHUNK, locked, remove_tree, replacing, sha256_of, write_atomically
-from ._base.progress import Reporter
 from ._base.sandbox import Isolation, choose
 from ._go import toolchain
-from ._go.build import Build, BuildRecord, host_platform, run_build
+from ._go.build import Build, BuildRecord, run_build
 
 SCHEMA = 1
 
@@ -105,7 +104,7 @@ class _Target:
         }
 
 
-def check(options: Options, check_mode: bool = False, reporter: t.Optional[Reporter] = None) -> dict[str, t.Any]:
+def check(options: Options, check_mode: bool = False) -> dict[str, t.Any]:
     """Build what isn't attested, compare, install, report.
 
     Returns the module's answer: ``changed``, ``generation``, ``isolation``, ``builds``, ``summary``, ``reports``, ``diff``,
@@ -113,11 +112,12 @@ def check(options: Options, check_mode: bool = False, reporter: t.Optional[Repor
 
     :raises HostRefused: there is no active generation here.
     :raises DepotDamaged: its document can't be read.
+    :raises NotSealed: nothing was rehearsed that a build could be compared with.
     :raises SpecInvalid: a project that it doesn't have was asked for.
     """
     generation = _read(options)
     home = os.path.join(options.root, "builds", f"{generation.number:06d}")
-    report_dir = options.report_dir or home
+    report_dir = os.path.abspath(options.report_dir or home)
     reports = {"json": os.path.join(report_dir, "report.json"), "junit": os.path.join(report_dir, "report.xml")}
     held = [None if options.force else _attested(target, generation) for target in generation.targets]
     todo = [target for target, attestation in zip(generation.targets, held) if attestation is None]
@@ -132,7 +132,7 @@ def check(options: Options, check_mode: bool = False, reporter: t.Optional[Repor
     if check_mode:
         results = {target.path: target.result(WOULD_BUILD) for target in todo}
     elif todo:
-        results, answer["isolation"] = _build_all(options, generation, todo, reporter or Reporter())
+        results, answer["isolation"] = _build_all(options, generation, todo)
     else:
         results = {}
     builds = [results.get(target.path) or target.result(ATTESTED, **_recorded(attestation)) for target, attestation in zip(generation.targets, held)]
@@ -181,7 +181,7 @@ def _read(options: Options) -> _Generation:
             f"{path} can't be read ({type(exc).__name__}: {exc})",
             subject=path,
             found=str(exc),
-            hint="verify the host's depot, and activate the generation again",
+            hint="deploy the generation again; if that changes nothing, remove its directory below generations/ first",
         ) from None
 
 
@@ -190,16 +190,22 @@ def _target(root: str, current: str, home: str, project: t.Mapping[str, t.Any], 
     directory = os.path.normpath(str(project.get("directory") or "."))
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or directory.startswith(("..", "/")):
         raise ValueError(f"project {name!r} with directory {directory!r} leads elsewhere")
-    expected = str(entry["sha256"])
+    expected = str(entry.get("sha256") or "")
+    if not expected:
+        raise NotSealed(
+            f"the rehearsal of project {name}, {entry.get('output')}, has not been: there is nothing to compare a build with",
+            subject=name,
+            hint="deploy a sealed generation; one that isn't can only be tried by hand",
+        )
     if not re.fullmatch(r"[0-9a-f]{64}", expected):
-        raise ValueError(f"project {name}: {entry.get('output')} has no SHA-256 from a rehearsal")
+        raise ValueError(f"project {name}: {expected!r} is no SHA-256")
     build = Build.from_dict(entry)
     version = str(project["toolchain"])
     return _Target(
         project=name,
         build=build,
         expected=expected,
-        goroot=toolchain.directory(os.path.join(root, "modcache"), version, host_platform()),
+        goroot=toolchain.directory(os.path.join(root, "modcache"), version, toolchain.host_platform()),
         go=version,
         source=os.path.join(current, "projects", name, directory),
         workspace=bool(project.get("workspace")),
@@ -235,9 +241,7 @@ def _difference(todo: t.Sequence[_Target]) -> dict[str, t.Any]:
     return {"before": before, "after": {target.path: target.expected for target in todo}}
 
 
-def _build_all(
-    options: Options, generation: _Generation, todo: t.Sequence[_Target], reporter: Reporter
-) -> tuple[dict[str, dict[str, t.Any]], dict[str, t.Any]]:
+def _build_all(options: Options, generation: _Generation, todo: t.Sequence[_Target]) -> tuple[dict[str, dict[str, t.Any]], dict[str, t.Any]]:
     """Results by path, and the isolation they were built in."""
     builds = os.path.join(options.root, "builds")
     _directories(builds)
@@ -251,12 +255,10 @@ def _build_all(
         try:
             os.chmod(scratch, 0o711)
             gocache = _private(os.path.join(scratch, "gocache"), isolation)
-            stage = reporter.stage("build check: build", len(todo))
             for number, target in enumerate(todo):
                 mine = _private(os.path.join(scratch, str(number)), isolation)
                 results[target.path] = _build_one(options, generation, target, isolation, mine, gocache)
                 remove_tree(mine)
-                stage.advance(1, note=f"{target.project} {target.build.output}")
         finally:
             remove_tree(scratch)
     return results, {"method": isolation.method, "proof": isolation.proof, "user": isolation.user}
@@ -281,7 +283,7 @@ def _build_one(options: Options, generation: _Generation, target: _Target, isola
             MISMATCH,
             message=(
                 f"{target.project} {target.build.output}: built here it has SHA-256 {sha256}, at the rehearsal it had {target.expected}; "
-                "verify the host's depot and module cache, then compare `go version -m` of both binaries"
+                "check the generation's tree with `sha256sum -c SHA256SUMS`, then compare `go version -m` of both binaries"
             ),
             **found,
         )
@@ -337,7 +339,7 @@ def _attestation(generation: _Generation, target: _Target, isolation: Isolation,
         "build": target.build.to_dict(),
         "toolchain": record.go_version,
         "host": socket.gethostname(),
-        "host_platform": host_platform(),
+        "host_platform": toolchain.host_platform(),
         "when": _now(),
         "isolation": {"method": isolation.method, "proof": isolation.proof},
         "user": isolation.user,

@@ -22,7 +22,7 @@ import time
 import typing as t
 
 from ._base import sandbox
-from ._base.errors import AirgapError, CommandFailed, FetchFailed
+from ._base.errors import AirgapError, CommandFailed, FetchFailed, SpecInvalid
 from ._base.fetch import Fetcher
 from ._base.files import remove_tree
 from ._base.progress import Reporter
@@ -76,6 +76,8 @@ def gather(spec: specs.Spec, depot: Depot, options: Options, reporter: Reporter)
     :raises ModuleRefused: hashes that don't fit, all of them named.
     :raises ProjectDirty, SpecInvalid, CommandFailed, ToolMissing: as their names say.
     """
+    if options.connections < 1:
+        raise SpecInvalid(f"connections is {options.connections}", subject="connections", found=str(options.connections), expected="1 or more")
     with contextlib.ExitStack() as stack:
         if options.check:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="airgap-golang-check-"))

@@ -15,7 +15,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import platform as machine
 import pwd
 import re
 import secrets
@@ -96,14 +95,15 @@ def read_generation(ref: str, manifest: str, config: str) -> Generation:
 
     :raises DepotDamaged: the documents contradict each other.
     """
+    hint = "on the control node, receive the generation again into an empty depot"
     encoded = manifest.encode("utf-8")
     parsed = oci.parse(encoded, ref)
     if oci.digest_of(config.encode("utf-8")) != parsed.config:
-        raise DepotDamaged(f"{ref}: the config isn't the one that the manifest names", subject=ref, hint="verify the depot on the control node")
+        raise DepotDamaged(f"{ref}: the config isn't the one that the manifest names", subject=ref, hint=hint)
     document = parse_config(config.encode("utf-8"), ref)
     # The host's depot keeps them as they are written here.
     if parsed.encode() != encoded or oci.digest_of(oci.canonical(document)) != parsed.config:
-        raise DepotDamaged(f"{ref}: its manifest or config has another form than we write", subject=ref, hint="verify the depot on the control node")
+        raise DepotDamaged(f"{ref}: its manifest or config has another form than we write", subject=ref, hint=hint)
     return Generation(Ref.parse(ref), oci.digest_of(encoded), parsed, document)
 
 
@@ -114,7 +114,7 @@ class Host:
         self.root = os.path.abspath(root)
         self.depot = Depot(os.path.join(self.root, "depot"))
         self.cache = ModuleCache(os.path.join(self.root, "modcache"), os.path.join(self.root, "current", "go.env"))
-        self.platform = f"{machine.system().lower()}/{toolchain.goarch(machine.machine())}"
+        self.platform = toolchain.host_platform()
 
     def current(self) -> str:
         """The active generation's directory name; "" for none."""
@@ -480,7 +480,7 @@ class Host:
                 code="no_generation",
                 subject=self.root,
                 found=", ".join(f"{known:06d}" for known in sorted(there)),
-                hint="only what was deployed here and not pruned can be gone back to",
+                hint="only what was deployed here can be gone back to",
             )
         if number == active:
             return current
@@ -493,7 +493,7 @@ class Host:
         try:
             used = [str(entry["generation"]) for entry in self.depot.audit.entries() if entry["event"] == "activate"]
         except DepotDamaged:
-            # That is for verify to tell; whoever must go back now has no time for it.
+            # Whoever must go back now has no time for that.
             used = []
         last = max((number for number, name in enumerate(used) if name == directory), default=-1)
         return last, os.stat(os.path.join(self.root, "generations", directory)).st_mtime, directory

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import platform as machine
 import typing as t
 
 from ._base import sandbox
@@ -77,7 +76,7 @@ def _pick(depot: Depot, number: t.Optional[int]) -> Generation:
 def _build_all(depot: Depot, generation: Generation, isolation: sandbox.Isolation, scratch: str, timeout: float, reporter: Reporter) -> list[dict[str, t.Any]]:
     tree = depot.tree(generation.ref)
     cache = ModuleCache(os.path.join(depot.path, "cache", "rehearsal"))
-    mine = f"{machine.system().lower()}/{toolchain.goarch(machine.machine())}"
+    mine = toolchain.host_platform()
     needed = {toolchain.module_version(str(project["toolchain"]), mine) for project in generation.config["projects"]}
     wanted = [module for module in cached_modules(generation, tree) if module.path == toolchain.MODULE and module.version in needed]
     absent = needed - {module.version for module in wanted}

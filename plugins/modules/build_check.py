@@ -76,6 +76,7 @@ seealso:
 EXAMPLES = r"""
 - name: Build all projects of the active generation, and compare
   airgap.golang.build_check:
+  become: true
 
 - name: Build one project again as the user that will run it
   airgap.golang.build_check:
@@ -83,6 +84,7 @@ EXAMPLES = r"""
     user: builder
     force: true
     report_dir: /var/lib/reports
+  become: true
 """
 
 RETURN = r"""
@@ -190,7 +192,7 @@ failure:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError
+from ansible_collections.airgap.golang.plugins.module_utils._base.answers import failing
 from ansible_collections.airgap.golang.plugins.module_utils.build_check import Options, check
 
 
@@ -207,10 +209,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     parameters = dict(module.params, report_dir=module.params["report_dir"] or "")
-    try:
+    with failing(module):
         result = check(Options(**parameters), module.check_mode)
-    except AirgapError as exc:
-        module.fail_json(msg=exc.sentence(), failure=exc.failure())
     if "failure" in result:
         module.fail_json(**result)
     module.exit_json(**result)

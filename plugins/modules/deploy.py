@@ -67,8 +67,8 @@ options:
     type: list
     elements: str
   link_dir:
-    description: Where to link C(go) and C(gofmt). Empty for no links.
-    type: str
+    description: Where to link C(go) and C(gofmt), an absolute path. Empty for no links.
+    type: path
     default: /usr/local/bin
   request:
     description: What the control node's action plugin says to the host. Not for users.
@@ -138,7 +138,7 @@ inodes:
   type: int
   sample: 14210
 modules:
-  description: How many module versions are unpacked into the module cache.
+  description: How many module versions are brought into the module cache, those of which only the go.mod is needed included.
   returned: success
   type: int
   sample: 44
@@ -172,7 +172,7 @@ def main():
             "toolchain": {"type": "str"},
             "goenv": {"type": "str", "default": ""},
             "projects": {"type": "list", "elements": "str"},
-            "link_dir": {"type": "str", "default": "/usr/local/bin"},
+            "link_dir": {"type": "path", "default": "/usr/local/bin"},
             "request": {"type": "str", "no_log": True},
             "trace_id": {"type": "str", "default": ""},
         },

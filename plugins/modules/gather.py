@@ -13,8 +13,8 @@ description:
   - On the connected side, makes the next generation of a depot from a spec.
   - Which modules are needed is decided by the go command. Files are fetched in parallel by the collection's own fetcher, through
     the chain of proxies in E(GOPROXY), each hashed as it arrives and compared with C(go.sum) and the checksum database.
-  - The set is proved before it's stored. In a network namespace of its own, with an empty module cache, C(go mod download),
-    C(go mod tidy -diff), C(go list -m all) and C(go build) must pass from it alone.
+  - The set is proved before it's stored. In a network namespace of its own, with a new module cache, C(go mod download),
+    C(go mod verify), C(go mod tidy -diff), C(go list -m all) and C(go build) must pass from it alone.
   - Nothing is skipped. What can't be had or doesn't have the right hash fails the task, all of it by name.
   - The generation is unsealed until M(airgap.golang.rehearse) has built its projects.
 extends_documentation_fragment:
@@ -83,12 +83,12 @@ options:
         choices: [error, warn]
         default: error
       exclude:
-        description: Globs, relative to the source, of what not to carry. Version control directories never are.
+        description: Globs, relative to a source that is a path, of what not to carry. Version control directories never are.
         type: list
         elements: str
         default: []
       builds:
-        description: The binaries that hosts build from it. Left out, one for each main package.
+        description: The binaries that hosts build from it. Left out, one for each main package and each platform that O(toolchains) names.
         type: list
         elements: dict
         default: []

@@ -18,7 +18,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Reads and proves the whole bundle, says what would be admitted, and admits nothing.
+    description: Reads and proves the bundle as a run would, says what would be admitted, and admits nothing.
   diff_mode:
     support: full
     description: Shows the depot's generations before and after.

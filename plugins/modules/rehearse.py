@@ -124,6 +124,10 @@ builds:
       package: .
       platform: linux/amd64
       sha256: 16719325b571d56233ab85203b7adee54eae473d7e1b7306d328b6cfd93170fe
+      env: {}
+      flags: []
+      tags: []
+      argv: [go, build, -mod=vendor, -trimpath, -buildvcs=false, -o, bin/yq, .]
       size: 21370123
       seconds: 2.537
       go: go1.26.0

@@ -10,8 +10,8 @@ module: rollback
 short_description: Return a host to the generation before, with nothing transferred
 version_added: 0.1.0
 description:
-  - Points C(current) in O(root) at the generation that was deployed before the active one, by one rename. Toolchain, settings,
-    module proxy and projects change together.
+  - Points C(current) in O(root) at the generation before the active one, by one rename: the next lower number that was deployed
+    here. Toolchain, settings, module proxy and projects change together.
 author:
   - The airgap.golang authors (!UNKNOWN)
 attributes:

@@ -22,6 +22,9 @@ display = Display()
 
 TRACE_ID = "AIRGAP_GOLANG_TRACE_ID"
 
+# Options that are paths on the control node.
+PATHS = ("depot", "dest", "src", "base", "signing_key", "allowed_signers", "go_binary")
+
 
 def trace_id() -> str:
     """32 hex digits that are the same for all tasks of one ansible-playbook run.
@@ -37,6 +40,28 @@ def trace_id() -> str:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
         boot = stream.read().strip()
     return hashlib.sha256(f"{boot} {parent} {started}".encode()).hexdigest()[:32]
+
+
+def from_here(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Arguments with relative paths made absolute, as seen from where ansible-playbook was started.
+
+    Ansible runs modules in the directory of the playbook, which for ours is somewhere inside the collection.
+    """
+
+    def absolute(value: t.Any) -> t.Any:
+        # What begins with a variable or a user's home is for the module to expand.
+        relative = isinstance(value, str) and value and not value.startswith(("/", "~", "$"))
+        return os.path.join(os.getcwd(), value) if relative else value
+
+    def below(entry: t.Any, name: str, change: t.Callable[[t.Any], t.Any] = absolute) -> t.Any:
+        return {**entry, name: change(entry[name])} if isinstance(entry, dict) and name in entry else entry
+
+    found = {name: absolute(value) if name in PATHS else value for name, value in arguments.items()}
+    if isinstance(found.get("files"), list):
+        found["files"] = [below(entry, "source") for entry in found["files"]]
+    if isinstance(found.get("projects"), list):
+        found["projects"] = [below(entry, "source", lambda source: below(source, "path")) for entry in found["projects"]]
+    return found
 
 
 @contextlib.contextmanager
@@ -83,6 +108,7 @@ class LiveAction(ActionBase):
             # Elsewhere the lines can't be followed while the module runs.
             result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
             return result
+        arguments = from_here(arguments)
         with tempfile.TemporaryDirectory(prefix="airgap-golang-") as scratch:
             path = os.path.join(scratch, "progress")
             with open(path, "w", encoding="utf-8"):

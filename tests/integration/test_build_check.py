@@ -20,13 +20,13 @@ import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils import build_check
 from ansible_collections.airgap.golang.plugins.module_utils._base import sandbox
-from ansible_collections.airgap.golang.plugins.module_utils._base.errors import BuildFailed, HostRefused, SpecInvalid
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import BuildFailed, HostRefused, NotSealed, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
 from ansible_collections.airgap.golang.plugins.module_utils._go import build as go_build
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.plugins.module_utils._go.modcache import CachedModule, ModuleCache
 
-PLATFORM = go_build.host_platform()
+PLATFORM = toolchain.host_platform()
 OTHER = "linux/arm64" if PLATFORM != "linux/arm64" else "linux/amd64"
 
 MAIN = (
@@ -305,6 +305,13 @@ def test_a_host_without_a_toolchain_or_generation_is_told_so(host: Host, tmp_pat
         build_check.check(build_check.Options(str(tmp_path)))
     with pytest.raises(SpecInvalid, match="no project nonesuch"):
         build_check.check(build_check.Options(str(host.root), projects=["nonesuch"]))
+
+
+def test_an_unsealed_generation_has_nothing_to_compare_with(host: Host) -> None:
+    del host.document["projects"][0]["builds"][0]["sha256"]
+    host.write()
+    with pytest.raises(NotSealed, match="the rehearsal of project .* has not been"):
+        build_check.check(build_check.Options(str(host.root)))
 
 
 def test_a_workspace_is_built_by_its_go_work(prepared: Host, version: str) -> None:

@@ -33,6 +33,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import 
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host
 from ansible_collections.airgap.golang.tests.support.deployed_depot import LOOSE, OLD, TOOLCHAINS, Ran, playbook, sealed_depot
+from ansible_collections.airgap.golang.tests.support.depots import held
 from ansible_collections.airgap.golang.tests.support.small_generation import ALL_PARTS, PLATFORM, bring, make_generation, probe, send
 
 DEPLOY = "Bring the host to the generation"
@@ -647,8 +648,8 @@ def test_the_module_is_killed_while_it_unpacks(slow: pathlib.Path, work: pathlib
     output = process.communicate()[0]
     assert process.returncode != 0 and "failed=1" in output, output
     host = Host(str(root))
-    assert os.readlink(root / "current") == first and host.cache.held()
-    for path, version in host.cache.held():
+    assert os.readlink(root / "current") == first and held(host.cache.root)
+    for path, version in held(host.cache.root):
         mark = pathlib.Path(host.cache.root, "cache", "download", path, "@v", f"{version}.ziphash")
         if mark.exists() and path == "example.com/many":
             assert len(os.listdir(host.cache.directory(path, version))) == 3000

@@ -61,6 +61,11 @@ def test_check_mode_refuses_what_a_run_would(connected: Site, params: dict[str, 
     assert [entry["version"] for entry in answer["failure"]["details"]] == ["v0.0.1-go1.26.8.linux-z80"]
 
 
+def test_no_connections_are_refused(connected: Site, params: dict[str, t.Any]) -> None:
+    answer = connected.module("gather", {**params, "connections": 0})
+    assert answer["failed"] and answer["failure"]["subject"] == "connections"
+
+
 def test_rehearsing_an_empty_depot_is_refused(connected: Site) -> None:
     answer = connected.module("rehearse", {"depot": connected.depot().path})
     assert answer["failed"] and answer["failure"]["code"] == "generation_missing"

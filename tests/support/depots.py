@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.airgap.golang.plugins.module_utils._base import files
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.manifest import Layer
+from ansible_collections.airgap.golang.plugins.module_utils._go.escape import unescape_path, unescape_version
 
 Shown = t.Dict[str, t.Tuple[str, str]]
 
@@ -33,6 +34,20 @@ def listing(directory: pathlib.Path) -> Shown:
         elif path.name != ".lock":
             found[name] = (mode, hashlib.sha256(path.read_bytes()).hexdigest())
     return found
+
+
+def held(modcache: str) -> list[tuple[str, str]]:
+    """(module path, version) of every version that is here whole, or of which the go.mod is."""
+    found = []
+    download = os.path.join(modcache, "cache", "download")
+    for directory, names, stored in os.walk(download):
+        if os.path.basename(directory) != "@v":
+            names[:] = [name for name in names if not (directory == download and name == "sumdb")]
+            continue
+        names[:] = []
+        path = unescape_path(os.path.relpath(os.path.dirname(directory), download))
+        found += [(path, unescape_version(name[: -len(".mod")])) for name in stored if name.endswith(".mod") and not name.startswith(".")]
+    return sorted(found)
 
 
 def times(directory: pathlib.Path) -> dict[str, tuple[int, int]]:

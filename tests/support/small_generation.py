@@ -25,9 +25,9 @@ from ansible_collections.airgap.golang.plugins.module_utils._depot import manife
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.generation import Generation, Ref
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
-from ansible_collections.airgap.golang.plugins.module_utils._go.build import host_platform
 from ansible_collections.airgap.golang.plugins.module_utils._go.escape import proxy_path
 from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import zip_h1
+from ansible_collections.airgap.golang.plugins.module_utils._go.toolchain import host_platform
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host, Plan, read_generation
 
 PLATFORM = host_platform()

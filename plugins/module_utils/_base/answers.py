@@ -9,6 +9,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import typing as t
 
@@ -17,7 +18,7 @@ from .progress import Reporter, to_file
 
 
 class Answering(t.Protocol):
-    """What we need of AnsibleModule, and of what stands in for it on the control node."""
+    """What we need of AnsibleModule."""
 
     params: t.Mapping[str, t.Any]
 
@@ -34,10 +35,15 @@ def failing(module: Answering) -> t.Iterator[None]:
     except AirgapError as exc:
         module.fail_json(msg=exc.sentence(), failure=exc.failure())
     except OSError as exc:
-        subject = str(exc.filename or "")
-        hint = "make room on that file system and run it again; nothing half-made is in use" if exc.errno == 28 else ""
-        error = AirgapError(f"{subject or 'the operating system'}: {exc.strerror or exc}", code="os_error", subject=subject, found=str(exc), hint=hint)
+        error = refused_by_system(exc)
         module.fail_json(msg=error.sentence(), failure=error.failure())
+
+
+def refused_by_system(exc: OSError) -> AirgapError:
+    """What the operating system refuses, as a refusal of ours."""
+    subject = str(exc.filename or "")
+    hint = "make room on that file system and run it again; nothing half-made is in use" if exc.errno == errno.ENOSPC else ""
+    return AirgapError(f"{subject or 'the operating system'}: {exc.strerror or exc}", code="os_error", subject=subject, found=str(exc), hint=hint)
 
 
 def reporter(module: Answering) -> Reporter:

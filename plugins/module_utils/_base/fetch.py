@@ -29,7 +29,7 @@ import urllib.request
 
 from .errors import AirgapError, FetchFailed, ToolMissing
 from .network import Proxies, netrc, tls_context
-from .urls import bare_url, basic_header, origin_of, public_url, scheme_of, scrub, userinfo_header
+from .urls import bare_url, basic_header, is_url, origin_of, public_url, scheme_of, scrub, userinfo_header
 
 try:
     import urllib3
@@ -367,6 +367,8 @@ class Fetcher:
             response.close()
             response.release_conn()
             there = urllib.parse.urljoin(bare_url(here), location)
+            if not is_url(there):
+                raise _Refusal(f"it redirects to {scrub(there)}, which is no URL", status=response.status, final=True)
             if scheme_of(there) not in ("http", "https") or (scheme_of(here), scheme_of(there)) == ("https", "http"):
                 raise _Refusal(f"it redirects from {scheme_of(here)} to {public_url(there)}", status=response.status, final=True)
             if userinfo_header(there):

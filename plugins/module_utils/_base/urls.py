@@ -43,6 +43,15 @@ def bare_url(url: str) -> str:
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
 
 
+def is_url(url: str) -> bool:
+    """Whether a URL's parts can be told: a port, for instance, is a number."""
+    try:
+        origin_of(url)
+    except ValueError:
+        return False
+    return True
+
+
 def origin_of(url: str) -> tuple[str, str, int]:
     parts = urllib.parse.urlsplit(url)
     return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)

@@ -16,8 +16,9 @@ import urllib.parse
 
 from .._base.errors import SpecInvalid
 from .._base.urls import scrub
-from .._go.build import Build, host_platform
+from .._go.build import Build
 from .._go.escape import check_module, is_exact, parse_at
+from .._go.toolchain import host_platform
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _GO_VERSION = re.compile(r"1\.[0-9]+(\.[0-9]+)?((rc|beta)[0-9]+)?")
@@ -179,6 +180,8 @@ def _project(entry: t.Mapping[str, t.Any], platform: str) -> Project:
         check_module(source["module"])
     if "path" in source:
         source["path"] = os.path.abspath(os.path.expanduser(source["path"]))
+    if entry.get("exclude") and "path" not in source:
+        raise _refuse(where, "exclude is for sources that are a path", "what git or a module has is carried as it is")
     directory = os.path.normpath(str(entry.get("directory") or "."))
     if directory.split("/")[0] in ("..", ""):
         raise _refuse(where, f"its directory {directory} is outside of its source", "let source.path name the common parent")

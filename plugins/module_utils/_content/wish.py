@@ -11,6 +11,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import typing as t
 
@@ -48,6 +49,8 @@ def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any],
     :raises SpecInvalid: the generation doesn't carry what is asked for.
     :raises HostRefused: it carries no toolchain for this platform.
     """
+    if wish.link_dir and not os.path.isabs(wish.link_dir):
+        raise SpecInvalid(f"link_dir {wish.link_dir!r} isn't an absolute path", subject="link_dir", found=wish.link_dir, expected="/usr/local/bin, say")
     parts: dict[str, dict[str, t.Any]] = {str(name): dict(part) for name, part in now.get("parts", {}).items()}
     for name in wish.parts:
         if name not in PARTS:

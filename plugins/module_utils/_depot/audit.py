@@ -37,7 +37,7 @@ class AuditLog:
     def append(self, event: str, trace_id: str, **facts: t.Any) -> None:
         """Add ``{time, trace_id, event, …facts, previous}`` and make it last.
 
-        A line that a kill cut short is closed by a newline first, and stays visible to ``verify`` as what it is.
+        A line that a kill cut short is closed by a newline first, and stays there as what it is.
         """
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         with os.fdopen(descriptor, "r+b", buffering=0) as stream:

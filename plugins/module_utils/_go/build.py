@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import platform
 import re
 import time
 import typing as t
@@ -29,23 +28,6 @@ SETTINGS = frozenset(["CGO_ENABLED", "GO386", "GOAMD64", "GOARM", "GOARM64", "GO
 FLAGS = frozenset(
     ["asan", "asmflags", "buildmode", "cover", "covermode", "coverpkg", "gcflags", "installsuffix", "ldflags", "linkshared", "msan", "pgo", "race"]
 )
-
-#: How hosts' machine names (uname -m) are called by Go.
-_ARCHITECTURES = {
-    "aarch64": "arm64",
-    "amd64": "amd64",
-    "arm64": "arm64",
-    "armv6l": "arm",
-    "armv7l": "arm",
-    "armv8l": "arm",
-    "i386": "386",
-    "i686": "386",
-    "loongarch64": "loong64",
-    "ppc64le": "ppc64le",
-    "riscv64": "riscv64",
-    "s390x": "s390x",
-    "x86_64": "amd64",
-}
 
 # Go takes what the environment leaves out or empty from $GOROOT/go.env, where a host's settings are. So all that decides
 # what a binary is gets said, with Go's own defaults ("go help environment"; internal/buildcfg).
@@ -78,20 +60,9 @@ _CGO_DEFAULTS = {
 _UNSAYABLE = ("GOEXPERIMENT", "GOWASM", "GO_EXTLINK_ENABLED", "CGO_CPPFLAGS", "GCCGO")
 
 # What a generation's document has beside a build's definition: what the rehearsal found.
-_RECORDED = frozenset(["sha256", "size", "seconds", "go_version"])
+_RECORDED = frozenset(["sha256", "size"])
 
 _END = 3000
-
-
-def host_platform() -> str:
-    """This machine as ``os/arch``, in Go's words.
-
-    :raises HostRefused: Go has no name for it.
-    """
-    machine = platform.machine().lower()
-    if machine not in _ARCHITECTURES:
-        raise HostRefused(f"Go has no toolchain for {machine}", subject=machine, expected=", ".join(sorted(_ARCHITECTURES)), found=machine)
-    return f"{platform.system().lower()}/{_ARCHITECTURES[machine]}"
 
 
 @dataclasses.dataclass(frozen=True)

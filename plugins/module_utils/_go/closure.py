@@ -85,7 +85,8 @@ class Root:
         if self.kind == "tool":
             run(["install", "-trimpath", self.target], scratch, {"GOBIN": os.path.join(scratch, "bin")})
             return
-        run(["mod", "download"], self.directory, {"GOWORK": self.gowork})
+        for verb in ("download", "verify"):
+            run(["mod", verb], self.directory, {"GOWORK": self.gowork})
         for directory in self.modules:
             self._tidy(run, directory)
         run(["list", "-m", "all"], self.directory, {"GOWORK": self.gowork, "GOFLAGS": "-mod=readonly -modcacherw"})

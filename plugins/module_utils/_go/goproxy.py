@@ -93,6 +93,8 @@ def _checked(url: str) -> str:
             fault = "a file URL here has a path and nothing else"
         elif parts.scheme != "file" and not parts.hostname:
             fault = "it has no host"
+        elif parts.port == 0:
+            fault = "it has no port that can be"
     except ValueError as exc:
         fault = str(exc)
     if fault:
@@ -210,10 +212,11 @@ class Upstream:
         self._sumdb_url = sumdb_url
         self._sumdb_bases: Flights[str, str] = Flights()
 
-    def fetch(self, module: str, version: str, ext: str, dest: str) -> Downloaded:
+    def fetch(self, module: str, version: str, ext: str, dest: str, on_bytes: t.Optional[t.Callable[[int], None]] = None) -> Downloaded:
         """Get one file of an exact version to ``dest``, which appears whole or not at all.
 
         :param ext: info, mod or zip.
+        :param on_bytes: as for ``Fetcher.download``; hears nothing of what version control gives.
         :raises FetchFailed: nothing had it; ``details`` says what each entry answered.
         :raises SpecInvalid: Go would not take that path or version.
         """
@@ -222,7 +225,7 @@ class Upstream:
         beside = dest + ".new"
 
         def from_url(base: str) -> Downloaded:
-            downloaded = self._fetcher.download(_under(base, path), beside)
+            downloaded = self._fetcher.download(_under(base, path), beside, on_bytes)
             fault = _file_fault(beside, ext, version)
             if fault:
                 raise _nonsense(public_url(_under(base, path)), fault)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import fnmatch
 import os
 import secrets
 import typing as t
@@ -25,12 +24,13 @@ from .._base.errors import DepotDamaged, HostRefused, ModuleRefused
 from .._base.files import link_or_copy, locked, remove_tree, symlink_atomically, sync_filesystem
 from .._base.progress import Stage
 from .._base.workers import in_processes
-from .escape import escape_path, escape_version, is_exact, unescape_path, unescape_version
+from .escape import escape_path, escape_version, is_exact
 from .gosum import is_h1
 from .h1 import Summary, digest
 from .modzip import Member, ModuleZip
 from .proxytree import semver_key
 from .toolchain import MODULE as TOOLCHAIN
+from .toolchain import is_program
 
 #: The name that a toolchain's own go.env keeps when a link takes its place.
 STOCK_ENV = "go.env.stock"
@@ -102,55 +102,6 @@ class ModuleCache:
                 if self._env_astray(module):
                     self._lead_env(self.directory(module.path, module.version))
         return wanted
-
-    def held(self) -> list[tuple[str, str]]:
-        """(module path, version) of every version that is here whole, or of which the go.mod is."""
-        found = []
-        download = os.path.join(self.root, "cache", "download")
-        for directory, names, files in os.walk(download):
-            if os.path.basename(directory) != "@v":
-                names[:] = [name for name in names if not (directory == download and name == "sumdb")]
-                continue
-            names[:] = []
-            path = unescape_path(os.path.relpath(os.path.dirname(directory), download))
-            found += [(path, unescape_version(name[: -len(".mod")])) for name in files if name.endswith(".mod") and not name.startswith(".")]
-        return sorted(found)
-
-    def remove(self, path: str, version: str) -> None:
-        """Take one version out, the mark first, so that it's never trusted while it goes."""
-        base = self._base(path, version)
-        with self._exclusive():
-            for extension in ("ziphash", "zip", "mod", "info", "lock"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(f"{base}.{extension}")
-            self._discard(self.directory(path, version))
-            if os.path.isdir(os.path.dirname(base)):
-                self._write_list(os.path.dirname(base))
-
-    def forget_halves(self) -> list[str]:
-        """Remove what a kill or power cut left: the staging directory, and module directories without their mark.
-
-        ``install`` does the same for the modules that it's asked for. Returns the paths of module directories removed.
-        """
-        if not os.path.isdir(self.root):
-            return []
-        removed = []
-        with self._exclusive():
-            pending = [self.root]
-            while pending:
-                with os.scandir(pending.pop()) as entries:
-                    directories = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-                for entry in directories:
-                    relative = os.path.relpath(entry.path, self.root)
-                    if relative == "cache":
-                        continue
-                    escaped, at, version = relative.rpartition("@")
-                    if not at:
-                        pending.append(entry.path)
-                    elif not _read_mark(os.path.join(self.root, "cache", "download", escaped, "@v", version + ".ziphash")):
-                        self._discard(entry.path)
-                        removed.append(entry.path)
-        return sorted(removed)
 
     @contextlib.contextmanager
     def _exclusive(self) -> t.Iterator[None]:
@@ -308,7 +259,7 @@ class ModuleCache:
 
     def _unpack_file(self, archive: ModuleZip, member: Member, beside: str, name: str, toolchain: bool) -> str:
         """Write one file; returns its SHA-256."""
-        mode = 0o555 if toolchain and _is_program(name) else 0o444
+        mode = 0o555 if toolchain and is_program(name) else 0o444
         if toolchain and self.go_env_target and name == "go.env":
             name = STOCK_ENV
         hashed = digest(())
@@ -370,13 +321,6 @@ def _once(wanted: t.Iterable[CachedModule]) -> list[CachedModule]:
     return list(chosen.values())
 
 
-def _is_program(name: str) -> bool:
-    """Whether the go command makes this file of a toolchain executable."""
-    if name.startswith(("bin/", "pkg/tool/")):
-        return True
-    return name.startswith("lib/") and fnmatch.fnmatchcase(os.path.basename(name), "go_?*_?*_exec")
-
-
 def _size(module: CachedModule) -> int:
     try:
         for path in (module.mod, module.info):
@@ -388,7 +332,7 @@ def _size(module: CachedModule) -> int:
             f"{module.name}: {exc.filename} is not there",
             subject=module.name,
             expected=str(exc.filename),
-            hint="verify the depot, then receive the generation again",
+            hint="receive the generation again",
         ) from None
 
 

@@ -80,11 +80,6 @@ class RecordingProxy:
         return f"http://127.0.0.1:{self._server.server_address[1]}/{self._token}"
 
     @property
-    def environment(self) -> dict[str, str]:
-        """What a go command needs in its environment so that it asks here, for private modules too."""
-        return {"GOPROXY": self.url, "GONOPROXY": "none"}
-
-    @property
     def asked(self) -> set[Key]:
         """(module, version, info|mod|zip) of the exact versions' files that were served. A copy."""
         with self._lock:

@@ -38,9 +38,11 @@ def walk(root: str, exclude: t.Sequence[str] = (), skip: t.Sequence[str] = VERSI
     """The regular files below ``root`` in sorted order; links are followed where they stay below it.
 
     :param exclude: globs on the path below the source (fnmatch), which leave out files and whole directories.
-    :raises SpecInvalid: a link leads outside, or there is something that is neither file nor directory.
+    :raises SpecInvalid: it's no directory, a link leads outside, or there is something that is neither file nor directory.
     """
     top = os.path.realpath(root)
+    if not os.path.isdir(top):
+        raise SpecInvalid(f"there is no directory {root}", subject=root, hint="source.path is a directory on the connected control node")
 
     def below(directory: str, prefix: str, ancestors: tuple[str, ...]) -> t.Iterator[SourceFile]:
         with os.scandir(directory) as found:
@@ -84,8 +86,6 @@ def digest(root: str, exclude: t.Sequence[str] = ()) -> str:
 
 def copy_directory(root: str, dest: str, exclude: t.Sequence[str] = ()) -> None:
     """Copy a source, so that vendoring never writes into the user's directory."""
-    if not os.path.isdir(root):
-        raise SpecInvalid(f"there is no directory {root}", subject=root, hint="source.path is a directory on the connected control node")
     for name, path, executable in walk(root, exclude):
         target = os.path.join(dest, name)
         os.makedirs(os.path.dirname(target), exist_ok=True)

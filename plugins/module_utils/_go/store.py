@@ -34,8 +34,8 @@ Version = t.Tuple[str, str]
 class Source(t.Protocol):
     """Where what isn't here comes from; goproxy.Upstream is one."""
 
-    def fetch(self, module: str, version: str, ext: str, dest: str) -> t.Any:
-        """Get one file of an exact version to ``dest``; an object with its ``sha256`` and ``size``."""
+    def fetch(self, module: str, version: str, ext: str, dest: str, on_bytes: t.Callable[[int], None]) -> t.Any:
+        """Get one file of an exact version to ``dest``; an object with its ``sha256`` and ``size``. ``on_bytes`` is told what arrives."""
 
     def query(self, module: str, what: str) -> bytes:
         """The answer to ``@v/list``, ``@latest`` or ``@v/<query>.info``."""
@@ -203,6 +203,7 @@ class ModuleStore:
         path = os.path.join(self._directory, proxy_path(module, version, ext))
         held = None
         fetched = False
+        counted = 0
         if os.path.exists(path) and _is_sound(path, ext):
             stored = Stored(path, *sha256_of(path))
         else:
@@ -214,7 +215,13 @@ class ModuleStore:
                 os.rename(beside, path)
                 stored = Stored(path, held.sha256, os.stat(path).st_size) if held.sha256 else Stored(path, *sha256_of(path))
             else:
-                got = self._upstream.fetch(module, version, ext, path)
+
+                def count(size: int) -> None:
+                    nonlocal counted
+                    counted += size
+                    self._stage.advance(0, size, f"{module}@{version}")
+
+                got = self._upstream.fetch(module, version, ext, path, count)
                 stored = Stored(path, got.sha256, got.size)
                 fetched = True
         if ext == "zip":
@@ -230,7 +237,7 @@ class ModuleStore:
             self.fetched_bytes += stored.size if fetched else 0
         if key not in self._ahead:
             self._stage.expect(1)
-        self._stage.advance(1, stored.size, f"{module}@{version}")
+        self._stage.advance(1, stored.size - counted, f"{module}@{version}")
         return stored
 
     def not_had(self, failures: t.Mapping[Key, AirgapError]) -> FetchFailed:

@@ -32,7 +32,6 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
-import base64
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -180,7 +179,6 @@ class Snapshot:
         self._done = self._total = 0
         #: The head that all records are proved under: its size in records, and its hash in base64. Known after ``build``.
         self.tree_size = 0
-        self.tree_hash = ""
 
     def build(
         self,
@@ -219,7 +217,6 @@ class Snapshot:
         self._put("supported", b"")
         self._put("latest", head.note)
         self.tree_size = head.size
-        self.tree_hash = base64.b64encode(head.hash).decode()
         return {(one.record.module, one.record.version): one.record for one in found}
 
     def _earlier_head(self) -> t.Optional[Head]:
@@ -388,7 +385,7 @@ class Snapshot:
             self._origin(first),
             f"isn't record {first.record.id} of the log with {head.size} records{more}",
             found=first.text.decode().strip(),
-            hint="the earlier snapshot is damaged: verify the depot that has it, or build without it" if first.reused else "",
+            hint="the earlier snapshot is damaged: gather into an empty depot" if first.reused else "",
             details=[{"module": one.record.module, "version": one.record.version, "id": one.record.id, "from": self._origin(one)} for one in wrong],
         )
 

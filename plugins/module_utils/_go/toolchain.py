@@ -12,12 +12,30 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import platform as this_machine
 import re
 import typing as t
 
-from .._base.errors import SpecInvalid
+from .._base.errors import HostRefused, SpecInvalid
 
 MODULE = "golang.org/toolchain"
+
+#: How hosts' machine names (uname -m) are called by Go.
+_ARCHITECTURES = {
+    "aarch64": "arm64",
+    "amd64": "amd64",
+    "arm64": "arm64",
+    "armv6l": "arm",
+    "armv7l": "arm",
+    "armv8l": "arm",
+    "i386": "386",
+    "i686": "386",
+    "loongarch64": "loong64",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+    "x86_64": "amd64",
+}
 
 # Before this release a go line was no requirement, and no toolchain is chosen by it.
 FIRST = "1.21"
@@ -121,15 +139,12 @@ def make_executable(goroot: str) -> None:
                     os.chmod(path, 0o755)
 
 
-def goarch(machine: str) -> str:
-    """GOARCH for what uname -m says; the name itself where they're the same."""
-    return {
-        "x86_64": "amd64",
-        "aarch64": "arm64",
-        "armv6l": "arm",
-        "armv7l": "arm",
-        "i386": "386",
-        "i686": "386",
-        "loongarch64": "loong64",
-        "ppc64le": "ppc64le",
-    }.get(machine.lower(), machine.lower())
+def host_platform() -> str:
+    """This machine as ``os/arch``, in Go's words.
+
+    :raises HostRefused: Go has no name for it.
+    """
+    machine = this_machine.machine().lower()
+    if machine not in _ARCHITECTURES:
+        raise HostRefused(f"Go has no toolchain for {machine}", subject=machine, expected=", ".join(sorted(_ARCHITECTURES)), found=machine)
+    return f"{this_machine.system().lower()}/{_ARCHITECTURES[machine]}"

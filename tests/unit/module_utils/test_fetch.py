@@ -323,6 +323,9 @@ def test_redirects(server: Server, fetcher: Fetcher) -> None:
     server.script["/file"] = [Reply(302, headers={"Location": "file:///etc/passwd"})]
     with pytest.raises(NotFetched, match="redirects from http to file:"):
         fetcher.get(server.url("/file"))
+    server.script["/port"] = [Reply(302, headers={"Location": "https://user:hunter2@a.example:80a/"})]
+    with pytest.raises(NotFetched, match="redirects to https://a.example:80a/, which is no URL"):
+        fetcher.get(server.url("/port"))
 
 
 def test_a_disk_that_refuses_is_no_reason_to_fetch_again(server: Server, fetcher: Fetcher, waits: list[float], tmp_path: pathlib.Path) -> None:

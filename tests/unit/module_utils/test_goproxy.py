@@ -50,7 +50,10 @@ def test_names_have_no_credentials() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", ",", "ftp://a.example", "word", "/srv/proxy", "file://host/srv", "file:///srv?x", "https://", "https://user:hunter2@[bad", "https:/a.example"],
+    [
+        *("", " ", ",", "ftp://a.example", "word", "/srv/proxy", "file://host/srv", "file:///srv?x", "https://", "https:/a.example"),
+        *("https://user:hunter2@[bad", "https://user:hunter2@a.example:80a", "https://a.example:0"),
+    ],
 )
 def test_chains_that_are_none(value: str) -> None:
     with pytest.raises(SpecInvalid) as failed:

@@ -27,6 +27,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import 
 from ansible_collections.airgap.golang.plugins.module_utils._depot.generation import Ref
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host, Plan
+from ansible_collections.airgap.golang.tests.support.depots import held
 from ansible_collections.airgap.golang.tests.support.small_generation import (
     ALL_PARTS,
     OTHER,
@@ -219,6 +220,7 @@ def test_private_patterns_follow_the_generation(work: pathlib.Path) -> None:
     [
         (Wish(("toolchain",), toolchain="1.25.0"), 2, PLATFORM, SpecInvalid, "go1.25.0"),
         (Wish(("toolchain",), toolchain="1.27.3"), 1, PLATFORM, SpecInvalid, "go1.27.3"),
+        (Wish(("toolchain",), link_dir="bin"), 1, PLATFORM, SpecInvalid, "link_dir"),
         (Wish(("toolchain",)), 2, "linux/s390x", HostRefused, "linux/s390x"),
         (Wish(("project",), projects=("hello", "venus")), 2, PLATFORM, SpecInvalid, "venus"),
         (Wish(("goenv",), goenv="export GOPROXY=off"), 2, PLATFORM, SpecInvalid, "export GOPROXY=off"),
@@ -525,7 +527,7 @@ def test_killed_at_any_step(depot: Depot, work: pathlib.Path, start: str, by_unp
     deploy(reference)
     after = current(reference)
     assert before != after
-    whole = {f"{path}@{version}": reachable_below(reference.cache.directory(path, version)) for path, version in reference.cache.held()}
+    whole = {f"{path}@{version}": reachable_below(reference.cache.directory(path, version)) for path, version in held(reference.cache.root)}
     assert len(whole) == (4 if start == "upgrade" else 3)
 
     host = fresh("host")

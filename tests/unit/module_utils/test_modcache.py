@@ -26,6 +26,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._go import modcache
 from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import zip_h1
 from ansible_collections.airgap.golang.plugins.module_utils._go.modcache import CachedModule, ModuleCache
 from ansible_collections.airgap.golang.plugins.module_utils._go.toolchain import MODULE as TOOLCHAIN
+from ansible_collections.airgap.golang.tests.support.depots import held
 
 Contents = t.Mapping[str, bytes]
 
@@ -155,7 +156,7 @@ def test_a_whole_cache(tmp_path: pathlib.Path, several: list[CachedModule], work
     assert "example.com/two@v0.1.0" not in found
     assert os.path.samefile(several[1].zip, cache.root + "/cache/download/example.com/!one/@v/v1.10.0.zip")
     assert not os.path.exists(os.path.join(cache.root, "cache", "airgap", "staging"))
-    assert cache.held() == sorted((module.path, module.version) for module in several)
+    assert held(cache.root) == sorted((module.path, module.version) for module in several)
 
 
 def test_a_toolchain_is_ready_to_run(tmp_path: pathlib.Path, several: list[CachedModule]) -> None:
@@ -223,16 +224,6 @@ def test_copies_where_links_fail(tmp_path: pathlib.Path, several: list[CachedMod
     assert not os.path.samefile(copy, several[1].zip)
 
 
-def test_removing_a_version(tmp_path: pathlib.Path, several: list[CachedModule]) -> None:
-    cache = ModuleCache(str(tmp_path / "cache"))
-    cache.install(several)
-    cache.remove("example.com/One", "v1.2.0")
-    found = tree(cache.root)
-    assert [name for name in found if "v1.2.0" in name] == []
-    assert found["cache/download/example.com/!one/@v/list"][1] == b"v1.10.0\n"
-    assert cache.missing(several) == [several[0]]
-
-
 def member(name: str, mode: int = 0, **more: t.Any) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name)
     info.external_attr = mode << 16
@@ -287,7 +278,8 @@ def refused(tmp_path: pathlib.Path, evil: CachedModule, complaint: str) -> None:
     assert evil.zip in caught.value.subject
     assert sorted(os.listdir(tmp_path)) == ["cache", "proxy"]
     assert os.listdir(cache.root) == ["cache"] or os.listdir(os.path.join(cache.root, "example.com")) == []
-    assert os.listdir(os.path.join(cache.root, "cache", "airgap")) == ["lock"]
+    private = pathlib.Path(cache.root, "cache", "airgap")
+    assert sorted(path.name for path in private.rglob("*")) in (["lock"], ["lock", "staging"])
     assert cache.missing([evil]) == [evil]
 
 
@@ -419,21 +411,8 @@ def test_killed_in_the_middle(tmp_path: pathlib.Path, several: list[CachedModule
     missing = cache.missing(several)
     assert cache.install(several) == missing
     assert tree(cache.root) == expected
-    assert cache.forget_halves() == []
-    assert os.listdir(os.path.join(cache.root, "cache", "airgap")) == ["lock"]
-
-
-def test_halves_are_forgotten_without_being_asked_for(tmp_path: pathlib.Path, several: list[CachedModule]) -> None:
-    cache = ModuleCache(str(tmp_path / "cache"))
-    assert cache.forget_halves() == []
-    killed_install(cache, several, "_put", 4)
-    marked = [module for module in several if module.zip and module not in cache.missing(several)]
-    removed = cache.forget_halves()
-    assert len(removed) == 4 - len(marked) > 0
-    assert not any(os.path.exists(path) for path in removed)
-    assert all(os.path.isdir(cache.directory(module.path, module.version)) for module in marked)
-    assert not os.path.exists(os.path.join(cache.root, "cache", "airgap", "staging"))
-    assert cache.forget_halves() == []
+    private = pathlib.Path(cache.root, "cache", "airgap")
+    assert sorted(path.name for path in private.rglob("*")) in (["lock"], ["lock", "staging"])
 
 
 def test_a_full_disk_is_said_and_what_was_finished_stays(tmp_path: pathlib.Path, several: list[CachedModule]) -> None:

@@ -28,7 +28,7 @@ def project(**more: t.Any) -> dict[str, t.Any]:
 def test_a_whole_spec_is_read() -> None:
     read = parse(
         toolchains=[{"version": "go1.26.8", "platforms": ["linux/amd64", "linux/arm64"]}, {"version": "1.27"}],
-        projects=[project(builds=[{"output": "bin/yq"}, {"output": "bin/yq.exe", "platform": "windows/amd64"}], toolchain="go1.27", exclude=["*.md"])],
+        projects=[project(builds=[{"output": "bin/yq"}, {"output": "bin/yq.exe", "platform": "windows/amd64"}], toolchain="go1.27")],
         modules=["github.com/gin-gonic/gin@v1.12.0"],
         tools=["golang.org/x/vuln/cmd/govulncheck@v1.9.0"],
         files=[{"source": "assets/logo.svg", "dest": "web//logo.svg", "sha256": "AB" * 32}],
@@ -42,8 +42,10 @@ def test_a_whole_spec_is_read() -> None:
         ".",
         "1.27.0",
         "error",
-        ("*.md",),
+        (),
     )
+    (plant,) = parse(projects=[project(source={"path": "/src/plant"}, exclude=["*.md"])]).projects
+    assert (plant.path, plant.exclude) == ("/src/plant", ("*.md",))
     assert [(build.output, build.platform) for build in yq.builds] == [("bin/yq", "linux/arm64"), ("bin/yq.exe", "windows/amd64")]
     assert (read.modules, read.tools) == ((("github.com/gin-gonic/gin", "v1.12.0"),), (("golang.org/x/vuln/cmd/govulncheck", "v1.9.0"),))
     assert read.files == (spec.CarriedFile("assets/logo.svg", "web/logo.svg", "ab" * 32),)
@@ -70,6 +72,7 @@ def test_a_whole_spec_is_read() -> None:
         ({"projects": [project(source={"module": "rsc.io/quote", "version": "master"})]}, "'master' isn't an exact version"),
         ({"projects": [project(directory="../other")]}, "is outside of its source"),
         ({"projects": [project(directory="/etc")]}, "is outside of its source"),
+        ({"projects": [project(exclude=["docs"])]}, "project yq: exclude is for sources that are a path"),
         ({"projects": [project(dirty="ignore")]}, "dirty is 'ignore'"),
         ({"projects": [project(toolchain="newest")]}, "its toolchain 'newest' isn't a Go version"),
         ({"projects": [project(builds=[{"output": "bin/a"}, {"output": "bin/a"}])]}, "two builds have the same output"),

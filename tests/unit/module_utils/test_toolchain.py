@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import pathlib
+import platform
 import typing as t
 
 import pytest
 
-from ansible_collections.airgap.golang.plugins.module_utils._base.errors import SpecInvalid
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import HostRefused, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 
 
@@ -97,9 +98,16 @@ def test_names() -> None:
     assert toolchain.directory("/cache", "1.26.8", "linux/amd64") == "/cache/golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64"
 
 
-@pytest.mark.parametrize(("machine", "arch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("ARMv7l", "arm"), ("riscv64", "riscv64"), ("s390x", "s390x")])
-def test_machines_have_gos_names(machine: str, arch: str) -> None:
-    assert toolchain.goarch(machine) == arch
+@pytest.mark.parametrize(("machine", "arch"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("ARMv8l", "arm"), ("riscv64", "riscv64"), ("s390x", "s390x")])
+def test_machines_have_gos_names(monkeypatch: pytest.MonkeyPatch, machine: str, arch: str) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert toolchain.host_platform() == f"linux/{arch}"
+
+
+def test_a_machine_without_go_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "alpha")
+    with pytest.raises(HostRefused, match="Go has no toolchain for alpha"):
+        toolchain.host_platform()
 
 
 def test_programs_and_only_those_become_executable(tmp_path: pathlib.Path) -> None:
