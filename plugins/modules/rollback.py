@@ -10,7 +10,7 @@ module: rollback
 short_description: Return a host to the generation before, with nothing transferred
 version_added: 0.1.0
 description:
-  - Points C(current) in O(root) at the generation before the active one, by one rename: the next lower number that was deployed
+  - Points C(current) in O(root) at the generation before the active one, by one rename. That is the next lower number that was deployed
     here. Toolchain, settings, module proxy and projects change together.
 author:
   - The airgap.golang authors (!UNKNOWN)
