@@ -62,7 +62,7 @@ def test_what_an_attempt_that_broke_off_brought_is_taken_back() -> None:
 def test_lines_of_many_threads_stay_whole(tmp_path: pathlib.Path) -> None:
     ticks = iter(range(10_000))
     stage = Reporter(to_file(str(tmp_path / "lines")), lambda: next(ticks) * INTERVAL).stage("x", 400)
-    threads = [threading.Thread(target=lambda: [stage.advance(1, note="n" * 500) for _ in range(100)]) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: [stage.advance(1, note="n" * 500) for _number in range(100)]) for _thread in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
