@@ -60,16 +60,18 @@ def test_a_killed_gather_leaves_nothing_and_the_next_one_finishes(connected: Sit
         _out, said = process.communicate()
         killed.set()
         assert process.returncode == -9, said
-        assert depot.index() == {} and not os.path.lexists(os.path.join(depot.path, "current"))
+        # From a tree's name to the index it's milliseconds, so that the kill may come when all was done.
+        was_done = moment == "tree" and depot.index() != {}
+        assert was_done or (depot.index() == {} and not os.path.lexists(os.path.join(depot.path, "current")))
         wait_for_helpers(depot)
         staged = {path.name for path in pathlib.Path(depot.staging, "fetch").rglob("*.zip")}
         proxy.asked.clear()
         outcome = connected.gather(depot, make_spec(**parts), goproxy=proxy.url)
-        assert outcome.changed and outcome.generation and outcome.generation.ref.number == 1
+        assert outcome.changed is not was_done and outcome.generation and outcome.generation.ref.number == 1
         assert not staged & {os.path.basename(path) for path in proxy.zips()}
         assert proxy.zips() == ([LAST_ZIP] if moment == "fetch" else [])
     check_tree(os.path.join(depot.path, "current"))
-    assert os.listdir(depot.staging) == [] and os.listdir(os.path.join(depot.path, "trees")) == ["000001-unsealed"]
+    assert os.listdir(depot.staging) in ([], ["fetch"] if was_done else []) and os.listdir(os.path.join(depot.path, "trees")) == ["000001-unsealed"]
     # A line is written before what it tells of: of the one that was killed it may stand there, and nothing else.
     assert [entry["generation"] for entry in depot.audit.entries()] in (["000001-unsealed"], ["000001-unsealed"] * (2 if moment == "tree" else 1))
 
