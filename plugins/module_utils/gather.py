@@ -244,8 +244,10 @@ class _Gathering:
             self.store.require(zips | mods, label)
             self._begin(zips, mods)
             self.projects.append((project, root))
-        wanted = [("module", path, path, version) for path, version in self.spec.modules]
-        wanted += [("tool", package, closure.module_of(package, version, self.store.ensure), version) for package, version in self.spec.tools]
+        wanted = [("module", entry.path, entry.path, entry.version) for entry in self.spec.modules]
+        wanted += [
+            ("tool", tool.package, closure.module_of(tool.package, tool.version, self.store.ensure), tool.version) for tool in self.spec.tools
+        ]
         for kind, target, module, version in wanted:
             label = f"{kind} {target}@{version}"
             self.store.require([(module, version)], label)

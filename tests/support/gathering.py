@@ -21,6 +21,7 @@ from ansible_collections.airgap.golang.plugins.module_utils import gather as gat
 from ansible_collections.airgap.golang.plugins.module_utils import rehearse as rehearse_verb
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._content import spec as specs
+from ansible_collections.airgap.golang.plugins.module_utils._content import specreader
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
 
@@ -32,10 +33,7 @@ STRINGER = "golang.org/x/tools/cmd/stringer@v0.52.0"
 
 def make_spec(**parts: t.Any) -> specs.Spec:
     """A spec with one toolchain, which every depot of a Site has in its cache."""
-    parts = {"toolchains": [{"version": GO}], **parts}
-    return specs.parse(
-        parts.pop("name", "test"), parts.pop("toolchains"), *(parts.pop(key, []) for key in ("projects", "modules", "tools", "files")), **parts
-    )
+    return specreader.parse({"name": "test", "toolchains": [{"version": GO}], **parts})
 
 
 def path_project(path: pathlib.Path, name: str = "plant", **more: t.Any) -> dict[str, t.Any]:

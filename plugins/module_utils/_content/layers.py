@@ -159,7 +159,7 @@ def _document(gathered: Gathered, number: int) -> dict[str, t.Any]:
         ],
         "modules": [_module_entry(gathered, version, True) for version in zips] + [_module_entry(gathered, version, False) for version in mods],
         "projects": [_project_entry(entry) for entry in gathered.projects],
-        "tools": [{"package": package, "version": version} for package, version in gathered.spec.tools],
+        "tools": [{"package": tool.package, "version": tool.version} for tool in gathered.spec.tools],
         "files": [{"dest": dest, "sha256": file.sha256, "size": file.size} for dest, file in sorted(gathered.files.items())],
         "seal": None,
     }

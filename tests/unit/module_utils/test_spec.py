@@ -13,12 +13,11 @@ import typing as t
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import SpecInvalid
-from ansible_collections.airgap.golang.plugins.module_utils._content import spec
+from ansible_collections.airgap.golang.plugins.module_utils._content import spec, specreader
 
 
 def parse(**parts: t.Any) -> spec.Spec:
-    given = {"name": "platform", "toolchains": [], "projects": [], "modules": [], "tools": [], "files": [], "platform": "linux/arm64", **parts}
-    return spec.parse(**given)
+    return specreader.parse({"name": "platform", **parts}, "linux/arm64")
 
 
 def project(**more: t.Any) -> dict[str, t.Any]:
@@ -29,8 +28,8 @@ def test_a_whole_spec_is_read() -> None:
     read = parse(
         toolchains=[{"version": "go1.26.8", "platforms": ["linux/amd64", "linux/arm64"]}, {"version": "1.27"}],
         projects=[project(builds=[{"output": "bin/yq"}, {"output": "bin/yq.exe", "platform": "windows/amd64"}], toolchain="go1.27")],
-        modules=["github.com/gin-gonic/gin@v1.12.0"],
-        tools=["golang.org/x/vuln/cmd/govulncheck@v1.9.0"],
+        modules=["github.com/gin-gonic/gin@v1.12.0", {"module": "rsc.io/quote@latest"}, {"module": "rsc.io/quote@v1.5.2", "closure": "gomod"}],
+        tools=["golang.org/x/vuln/cmd/govulncheck@v1.9.0", {"package": "rsc.io/quote/cmd@v1", "platforms": ["linux/amd64"]}],
         files=[{"source": "assets/logo.svg", "dest": "web//logo.svg", "sha256": "AB" * 32}],
     )
     assert read.toolchains == (spec.Toolchain("1.26.8", ("linux/amd64", "linux/arm64")), spec.Toolchain("1.27.0", ("linux/arm64",)))
@@ -47,7 +46,12 @@ def test_a_whole_spec_is_read() -> None:
     (plant,) = parse(projects=[project(source={"path": "/src/plant"}, exclude=["*.md"])]).projects
     assert (plant.path, plant.exclude) == ("/src/plant", ("*.md",))
     assert [(build.output, build.platform) for build in yq.builds] == [("bin/yq", "linux/arm64"), ("bin/yq.exe", "windows/amd64")]
-    assert (read.modules, read.tools) == ((("github.com/gin-gonic/gin", "v1.12.0"),), (("golang.org/x/vuln/cmd/govulncheck", "v1.9.0"),))
+    assert read.modules == (
+        spec.LooseModule("github.com/gin-gonic/gin", "v1.12.0"),
+        spec.LooseModule("rsc.io/quote", "latest"),
+        spec.LooseModule("rsc.io/quote", "v1.5.2", "gomod"),
+    )
+    assert read.tools == (spec.Tool("golang.org/x/vuln/cmd/govulncheck", "v1.9.0"), spec.Tool("rsc.io/quote/cmd", "v1", ("linux/amd64",)))
     assert read.files == (spec.CarriedFile("assets/logo.svg", "web/logo.svg", "ab" * 32),)
 
 
@@ -56,9 +60,17 @@ def test_a_whole_spec_is_read() -> None:
     [
         ({"name": "a/b", "modules": ["rsc.io/quote@v1.5.2"]}, "the bundle name 'a/b'"),
         ({}, "it asks for nothing"),
-        ({"modules": ["rsc.io/quote@latest"]}, "module rsc.io/quote@latest: 'latest' isn't an exact version"),
+        ({"modules": ["rsc.io/quote@-x"]}, "'rsc.io/quote@-x' is not path@version"),
+        ({"modules": [{"module": "rsc.io/quote@latest", "closure": "itself"}]}, "'latest' isn't an exact version"),
+        ({"modules": [{"module": "rsc.io/quote@v1.5.2", "closure": "some"}]}, "closure is 'some'"),
+        ({"modules": [{"module": "rsc.io/quote@v1.5.2", "beside": ["rsc.io/sampler@main"]}]}, "beside has rsc.io/sampler@main"),
+        ({"modules": [{"modul": "rsc.io/quote@v1.5.2"}]}, "it has unknown keys: modul"),
+        ({"modules": [7]}, "module 7: it names no module"),
         ({"modules": ["rsc.io/quote"]}, "no version"),
-        ({"tools": ["rsc.io/quote/cmd@v1"]}, "tool rsc.io/quote/cmd@v1: 'v1' isn't an exact version"),
+        ({"tools": [{"package": "rsc.io/quote/cmd@v1", "platforms": ["linux"]}]}, "'linux' isn't a platform"),
+        ({"tools": [{"package": "rsc.io/quote/cmd@v1", "prebuilt": True}]}, "it has unknown keys: prebuilt"),
+        ({"toolchains": [{"version": "1.26.8", "source": "go.tar.gz"}]}, "its source has no sha256"),
+        ({"toolchains": [{"version": "1.26.8", "source": "a", "sha256": "ab" * 32, "platforms": ["linux/amd64", "linux/arm64"]}]}, "has one platform, not 2"),
         ({"toolchains": [{"version": 1.26}]}, ""),
         ({"toolchains": [{"version": "stable"}]}, "toolchain stable: it has no Go version"),
         ({"toolchains": [{"version": "1.26.8", "platforms": ["linux"]}]}, "'linux' isn't a platform"),
@@ -69,7 +81,14 @@ def test_a_whole_spec_is_read() -> None:
         ({"projects": [project(source={})]}, "its source says nothing"),
         ({"projects": [project(source="/src")]}, "its source isn't a dictionary"),
         ({"projects": [project(source={"module": "nodot", "version": "v1.0.0"})]}, "is not a module path"),
-        ({"projects": [project(source={"module": "rsc.io/quote", "version": "master"})]}, "'master' isn't an exact version"),
+        ({"projects": [project(source={"module": "rsc.io/quote", "version": "-x"})]}, "'-x' is no version"),
+        ({"projects": [project(scope="most")]}, "scope is 'most'"),
+        ({"projects": [project(scope="build", run_tests=True)]}, "run_tests needs what tests need"),
+        ({"projects": [project(env={"PATH": "/evil"})]}, "PATH isn't a setting that a build may choose"),
+        ({"projects": [project(environments={"prod": {"source": {}}})], "environment": "prod"}, "it can't override source"),
+        ({"projects": [project(environments={"prod": {}})], "environment": "staging"}, "environment staging: no project knows it"),
+        ({"projects": [project()], "only": ["jq"]}, "only jq: no project is called so"),
+        ({"requests": [{"bundle_modules": "rsc.io/quote@v1.5.2"}]}, "request 1: it isn't a request file"),
         ({"projects": [project(directory="../other")]}, "is outside of its source"),
         ({"projects": [project(directory="/etc")]}, "is outside of its source"),
         ({"projects": [project(exclude=["docs"])]}, "project yq: exclude is for sources that are a path"),
@@ -81,6 +100,9 @@ def test_a_whole_spec_is_read() -> None:
         ({"files": [{"source": "a", "dest": "../etc/passwd"}]}, "is outside of the tree"),
         ({"files": [{"source": "a", "dest": "/etc/passwd"}]}, "is outside of the tree"),
         ({"files": [{"source": "a", "dest": ""}]}, "is outside of the tree"),
+        ({"files": [{"dest": "b"}]}, "file b: it has no source, or two"),
+        ({"files": [{"git": "https://git.example/x", "dest": "b"}]}, "file b: it has no source, or two"),
+        ({"files": [{"source": "https://files.example/x", "dest": "b"}]}, "its source is a URL and it has no sha256"),
         ({"files": [{"source": "a", "dest": "b", "sha256": "abc"}]}, "64 hexadecimal digits"),
         ({"files": [{"source": "a", "dest": "b"}, {"source": "c", "dest": "./b"}]}, "file b: it's in the spec twice"),
     ],
@@ -127,10 +149,53 @@ def test_a_path_is_where_its_user_means(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_passwords_are_found_where_users_put_them() -> None:
     sources = [{"source": {"git": "https://token@git.example/x"}}, {"source": {"git": "ssh://git@git.example/x"}}, {"source": {"path": "/src"}}, {}]
-    assert spec.passwords("https://gopher:hunter%402@proxy.example|http://a:b@c,direct", sources) == {"hunter%402", "hunter@2", "b", "token"}
-    assert spec.passwords(None, []) == set()
+    params = {
+        "goproxy": "https://gopher:hunter%402@proxy.example|http://a:b@c,direct",
+        "projects": sources,
+        "files": [{"source": "https://me:pass@files.example/x"}],
+        "toolchains": [{"version": "1.26.8", "source": "https://t:secret@go.example/go.tar.gz"}],
+    }
+    assert specreader.passwords(params) == {"hunter%402", "hunter@2", "b", "token", "pass", "secret"}
+    assert specreader.passwords({}) == set()
+
+
+def test_builds_take_from_their_project_what_they_leave_out() -> None:
+    (read,) = parse(
+        projects=[
+            project(
+                platforms=["linux/amd64", "linux/arm64"],
+                env={"GOAMD64": "v2"},
+                ldflags="-s -w",
+                tags=["netgo"],
+                builds=[{"output": "bin/yq-{os}-{arch}"}, {"output": "bin/plain", "platform": "linux/amd64", "flags": ["-race"], "tags": ["a"]}],
+            )
+        ]
+    ).projects
+    assert [(build.output, build.platform, build.env, build.flags, build.tags) for build in read.builds] == [
+        ("bin/yq-linux-amd64", "linux/amd64", {"GOAMD64": "v2"}, ("-ldflags=-s -w",), ("netgo",)),
+        ("bin/yq-linux-arm64", "linux/arm64", {"GOAMD64": "v2"}, ("-ldflags=-s -w",), ("netgo",)),
+        ("bin/plain", "linux/amd64", {"GOAMD64": "v2"}, ("-race",), ("a",)),
+    ]
+
+
+def test_an_environment_overrides_how_a_project_is_built() -> None:
+    table = [project(tags=["dev"], env={"GOAMD64": "v1"}, environments={"prod": {"tags": ["prod"], "env": {"GOARM": "7"}}, "dev": {}})]
+    assert [parse(projects=table, environment=name).projects[0].tags for name in ("", "dev", "prod")] == [("dev",), ("dev",), ("prod",)]
+    assert parse(projects=table, environment="prod").projects[0].env == {"GOAMD64": "v1", "GOARM": "7"}
+
+
+def test_only_some_projects_are_taken_and_requests_are_added() -> None:
+    read = parse(
+        projects=[project(name="a"), project(name="b")],
+        only=["b"],
+        modules=["rsc.io/quote@v1.5.2"],
+        requests=[{"bundle_modules": ["rsc.io/quote@v1.5.2", "rsc.io/sampler@v1.3.0"], "bundle_toolchains": [{"version": "1.27.3"}]}, {}],
+    )
+    assert [entry.name for entry in read.projects] == ["b"]
+    assert [entry.path for entry in read.modules] == ["rsc.io/quote", "rsc.io/sampler"]
+    assert [entry.version for entry in read.toolchains] == ["1.27.3"]
 
 
 @pytest.mark.parametrize(("version", "full"), [("1.27", "1.27.0"), ("1.20", "1.20"), ("1.27rc1", "1.27rc1"), ("1.26.8", "1.26.8"), ("", "")])
 def test_a_language_version_means_its_first_release(version: str, full: str) -> None:
-    assert spec.full_version(version) == full
+    assert specreader.full_version(version) == full

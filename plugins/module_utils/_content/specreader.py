@@ -1,0 +1,314 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a spec as users write it: checked, with its defaults, overrides and requests applied.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+import urllib.parse
+
+from .._base.errors import SpecInvalid
+from .._go.build import Build
+from .._go.escape import check_module, is_exact, parse_at
+from .._go.toolchain import host_platform
+from .spec import CLOSURES, SCOPES, Archive, CarriedFile, LooseModule, Project, Spec, Tool, Toolchain
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_GO_VERSION = re.compile(r"1\.[0-9]+(\.[0-9]+)?((rc|beta)[0-9]+)?")
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+# What go get and go install take behind the @: https://go.dev/ref/mod#version-queries.
+_QUERY = re.compile(r"[A-Za-z0-9<>=][^\s\x00-\x1f@,]*")
+
+# What an environment may override of its project: how it's built, not what it is.
+_OVERRIDABLE = ("builds", "platforms", "env", "flags", "tags", "ldflags", "toolchain", "run_tests")
+
+Entry = t.Mapping[str, t.Any]
+
+
+def _refuse(where: str, why: str, hint: str = "") -> SpecInvalid:
+    return SpecInvalid(f"{where}: {why}", subject=where, hint=hint)
+
+
+def parse(params: Entry, platform: str = "") -> Spec:
+    """Check what a user wrote.
+
+    :param params: the options of airgap.golang.gather: ``name``, ``toolchains``, ``projects``, ``modules``, ``tools``,
+        ``files``, ``requests`` (documents of airgap.golang.request, whose entries are added), ``environment`` (which overrides of
+        projects apply) and ``only`` (the names of the projects to take).
+    :param platform: os/arch where the spec names none; this machine's by default.
+    :raises SpecInvalid: naming the entry, and how it's meant.
+    """
+    name = str(params["name"])
+    if not _NAME.fullmatch(name):
+        raise _refuse(f"the bundle name {name!r}", "it becomes a file name: letters, digits, '.', '_' and '-', starting with a letter or digit")
+    platform = platform or host_platform()
+    given = {what: _with_requests(params, what) for what in ("toolchains", "modules", "tools")}
+    entries = _only(params.get("projects") or [], params.get("only") or [])
+    entries = _for_environment(entries, params.get("projects") or [], str(params.get("environment") or ""))
+    parsed = Spec(
+        name=name,
+        toolchains=tuple(dict.fromkeys(_toolchain(entry, platform) for entry in given["toolchains"])),
+        projects=tuple(_project(entry, platform) for entry in entries),
+        modules=tuple(dict.fromkeys(_module(entry) for entry in given["modules"])),
+        tools=tuple(dict.fromkeys(_tool(entry) for entry in given["tools"])),
+        files=tuple(_file(entry) for entry in params.get("files") or []),
+    )
+    for what, names in (("project", [project.name for project in parsed.projects]), ("file", [file.dest for file in parsed.files])):
+        for twice in sorted({entry for entry in names if names.count(entry) > 1}):
+            raise _refuse(f"{what} {twice}", "it's in the spec twice", "give each its own name")
+    if not (parsed.toolchains or parsed.projects or parsed.modules or parsed.tools or parsed.files):
+        raise _refuse(f"the spec {name}", "it asks for nothing", "name toolchains, projects, modules, tools or files")
+    return parsed
+
+
+def passwords(params: Entry) -> set[str]:
+    """The passwords (or tokens) in the URLs that a user gave: never to be shown."""
+    urls = re.split(r"[,|]", str(params.get("goproxy") or ""))
+    urls += [str(_dictionary(entry.get("source")).get("git") or "") for entry in params.get("projects") or []]
+    urls += [str(entry.get("source") or "") for entry in [*(params.get("files") or []), *(params.get("toolchains") or [])]]
+    found: set[str] = set()
+    for url in urls:
+        userinfo = re.match(r"\s*https?://([^/\s?#]*)@", url)
+        if userinfo:
+            user, colon, password = userinfo.group(1).partition(":")
+            secret = password if colon else user
+            found.update((secret, urllib.parse.unquote(secret)))
+    return found - {""}
+
+
+def _dictionary(value: t.Any) -> Entry:
+    return value if isinstance(value, dict) else {}
+
+
+def _with_requests(params: Entry, what: str) -> list[t.Any]:
+    """The spec's own entries, then those of request files."""
+    entries = list(params.get(what) or [])
+    for number, request in enumerate(params.get("requests") or []):
+        added = _dictionary(request).get(f"bundle_{what}") or []
+        if not isinstance(request, dict) or not isinstance(added, list):
+            raise _refuse(f"request {number + 1}", f"it isn't a request file: its bundle_{what} is no list", "make it with airgap.golang.request")
+        entries += added
+    return entries
+
+
+def _only(projects: t.Sequence[Entry], only: t.Sequence[str]) -> list[Entry]:
+    names = [str(entry.get("name")) for entry in projects]
+    for name in only:
+        if name not in names:
+            raise _refuse(f"only {name}", "no project is called so", f"the spec's projects are {', '.join(names) or 'none'}")
+    return [entry for entry in projects if not only or str(entry.get("name")) in only]
+
+
+def _for_environment(entries: t.Sequence[Entry], all_projects: t.Sequence[Entry], environment: str) -> list[Entry]:
+    """The projects with their overrides for ``environment`` ("" for none) applied."""
+    known = sorted({str(name) for entry in all_projects for name in _dictionary(entry.get("environments"))})
+    if environment and environment not in known:
+        raise _refuse(f"environment {environment}", "no project knows it", f"the projects' environments are {', '.join(known) or 'none'}")
+    merged: list[Entry] = []
+    for entry in entries:
+        environments = _dictionary(entry.get("environments"))
+        for name, override in environments.items():
+            unknown = sorted(set(_dictionary(override)) - set(_OVERRIDABLE))
+            if unknown or not isinstance(override, dict):
+                where = f"project {entry.get('name')}, environment {name}"
+                raise _refuse(where, f"it can't override {', '.join(unknown) or 'by this'}", f"it may say {', '.join(_OVERRIDABLE)}")
+        override = _dictionary(environments.get(environment))
+        env = {**_dictionary(entry.get("env")), **_dictionary(override.get("env"))}
+        merged.append({**entry, **override, "env": env})
+    return merged
+
+
+def _platforms(names: t.Sequence[t.Any], where: str) -> tuple[str, ...]:
+    for name in names:
+        if not _PLATFORM.fullmatch(str(name)):
+            raise _refuse(where, f"{name!r} isn't a platform", "write os/arch, such as linux/amd64")
+    return tuple(str(name) for name in names)
+
+
+def _hash(entry: Entry, where: str) -> str:
+    sha256 = str(entry.get("sha256") or "").lower()
+    if sha256 and not _SHA256.fullmatch(sha256):
+        raise _refuse(where, "its sha256 isn't 64 hexadecimal digits")
+    return sha256
+
+
+def _toolchain(entry: Entry, platform: str) -> Toolchain:
+    version = str(entry.get("version") or "")
+    version = version[2:] if version.startswith("go") else version
+    where = f"toolchain {version or entry}"
+    if not _GO_VERSION.fullmatch(version):
+        raise _refuse(where, "it has no Go version", "write the whole version and quote it: version: '1.26.8'")
+    platforms = _platforms(entry.get("platforms") or [platform], where)
+    archive = None
+    if entry.get("source"):
+        if len(platforms) != 1:
+            raise _refuse(where, f"an archive has one platform, not {len(platforms)}", "write an entry for each archive")
+        sha256 = _hash(entry, where)
+        if not sha256:
+            raise _refuse(where, "its source has no sha256", "write what the release's page says")
+        archive = Archive(str(entry["source"]), sha256)
+    return Toolchain(full_version(version), platforms, archive)
+
+
+def full_version(version: str) -> str:
+    """``1.27`` is the language; its first release is ``1.27.0`` (since Go 1.21)."""
+    match = re.fullmatch(r"1\.([0-9]+)", version)
+    return version + ".0" if match and int(match.group(1)) >= 21 else version
+
+
+def _project(entry: Entry, platform: str) -> Project:
+    name = str(entry.get("name") or "")
+    # Not the whole entry: its source may hold a password.
+    where = f"project {name or '(without a name)'}"
+    if not _NAME.fullmatch(name):
+        raise _refuse(where, "it has no name that can be a directory's", "letters, digits, '.', '_' and '-'")
+    source = _source(entry, where)
+    directory = os.path.normpath(str(entry.get("directory") or "."))
+    if directory.split("/")[0] in ("..", ""):
+        raise _refuse(where, f"its directory {directory} is outside of its source", "let source.path name the common parent")
+    dirty = _choice(entry, "dirty", ("error", "warn"), where)
+    scope = _choice(entry, "scope", ("test", *SCOPES), where)
+    toolchain = str(entry.get("toolchain") or "")
+    toolchain = toolchain[2:] if toolchain.startswith("go") else toolchain
+    if toolchain and not _GO_VERSION.fullmatch(toolchain):
+        raise _refuse(where, f"its toolchain {toolchain!r} isn't a Go version", "write the whole version and quote it: toolchain: '1.26.8'")
+    if entry.get("run_tests") and scope == "build":
+        raise _refuse(where, "run_tests needs what tests need, and its scope is build", "let scope be test or all")
+    platforms = _platforms(entry.get("platforms") or [], where)
+    env = {str(key): str(value) for key, value in _dictionary(entry.get("env")).items()}
+    flags, tags = _flags(entry, ()), tuple(str(tag) for tag in entry.get("tags") or ())
+    # So that what is wrong with them is said now, not when a main package is found.
+    Build(".", "bin/any", platform, env, flags, tags).validated()
+    builds = tuple(build for build in _builds(entry, platforms or (platform,), env, flags, tags, where))
+    outputs = [build.output for build in builds]
+    if len(set(outputs)) != len(outputs):
+        raise _refuse(where, "two builds have the same output", "give each its own output; {os} and {arch} in it stand for the platform's")
+    return Project(
+        name=name,
+        directory=directory,
+        dirty=dirty,
+        scope=scope,
+        run_tests=bool(entry.get("run_tests")),
+        toolchain=full_version(toolchain),
+        exclude=tuple(entry.get("exclude") or ()),
+        builds=builds,
+        platforms=platforms,
+        env=env,
+        flags=flags,
+        tags=tags,
+        **source,
+    )
+
+
+def _source(entry: Entry, where: str) -> dict[str, str]:
+    if not isinstance(entry.get("source") or {}, dict):
+        raise _refuse(where, "its source isn't a dictionary", "it must be {path}, {git, ref} or {module, version}")
+    source = {str(key): str(value) for key, value in (entry.get("source") or {}).items() if value}
+    if set(source) not in ({"path"}, {"git", "ref"}, {"module", "version"}):
+        raise _refuse(where, f"its source says {', '.join(sorted(source)) or 'nothing'}", "it must be {path}, {git, ref} or {module, version}")
+    if "module" in source:
+        check_module(source["module"])
+        _check_query(source["version"], where)
+    if "path" in source:
+        source["path"] = os.path.abspath(os.path.expanduser(source["path"]))
+    if entry.get("exclude") and "path" not in source:
+        raise _refuse(where, "exclude is for sources that are a path", "what git or a module has is carried as it is")
+    return source
+
+
+def _choice(entry: Entry, key: str, choices: t.Sequence[str], where: str) -> str:
+    value = str(entry.get(key) or choices[0])
+    if value not in choices:
+        raise _refuse(where, f"{key} is {value!r}", f"it must be {' or '.join(sorted(set(choices)))}")
+    return value
+
+
+def _flags(entry: Entry, inherited: t.Sequence[str]) -> tuple[str, ...]:
+    own = tuple(str(flag) for flag in entry.get("flags") or ())
+    if entry.get("ldflags"):
+        own += (f"-ldflags={entry['ldflags']}",)
+    return own or tuple(inherited)
+
+
+def _builds(
+    entry: Entry, platforms: t.Sequence[str], env: t.Mapping[str, str], flags: t.Sequence[str], tags: t.Sequence[str], where: str
+) -> t.Iterator[Build]:
+    """Each build for each of its platforms; what it leaves out is its project's."""
+    for build in entry.get("builds") or []:
+        own = _dictionary(build)
+        plain = {key: value for key, value in own.items() if key not in ("platforms", "ldflags", "platform")}
+        chosen = [own["platform"]] if own.get("platform") else own.get("platforms") or platforms
+        for platform in _platforms(chosen, where):
+            goos, goarch = platform.split("/")
+            output = str(own.get("output") or "").replace("{os}", goos).replace("{arch}", goarch)
+            yield Build.from_dict(
+                {
+                    **plain,
+                    "output": output,
+                    "platform": platform,
+                    "env": {**env, **_dictionary(own.get("env"))},
+                    "flags": _flags(own, flags),
+                    "tags": own.get("tags") or tags,
+                }
+            )
+
+
+def _check_query(query: str, where: str) -> None:
+    if not _QUERY.fullmatch(query):
+        raise _refuse(where, f"{query!r} is no version", "write an exact version, or what go get takes: latest, v1.2, a branch, <v1.5.0")
+
+
+def _module(entry: t.Any) -> LooseModule:
+    if isinstance(entry, str):
+        return LooseModule(*parse_at(entry))
+    where = f"module {_dictionary(entry).get('module') or entry}"
+    unknown = sorted(set(_dictionary(entry)) - {"module", "closure", "beside"})
+    if not isinstance(entry, dict) or not entry.get("module") or unknown:
+        fault = f"it has unknown keys: {', '.join(unknown)}" if unknown else "it names no module"
+        raise _refuse(where, fault, "write path@version, or {module, closure, beside}")
+    path, version = parse_at(str(entry["module"]))
+    closure = _choice(entry, "closure", CLOSURES, where)
+    if closure != "packages" and not is_exact(version):
+        raise _refuse(where, f"{version!r} isn't an exact version", f"closure: {closure} is for exact versions")
+    beside = tuple(sorted(parse_at(str(text)) for text in entry.get("beside") or ()))
+    for other, at in beside:
+        if not is_exact(at):
+            raise _refuse(where, f"beside has {other}@{at}, which isn't an exact version")
+    return LooseModule(path, version, closure, beside)
+
+
+def _tool(entry: t.Any) -> Tool:
+    if isinstance(entry, str):
+        return Tool(*parse_at(entry))
+    where = f"tool {_dictionary(entry).get('package') or entry}"
+    unknown = sorted(set(_dictionary(entry)) - {"package", "platforms"})
+    if not isinstance(entry, dict) or not entry.get("package") or unknown:
+        fault = f"it has unknown keys: {', '.join(unknown)}" if unknown else "it names no package"
+        raise _refuse(where, fault, "write package@version, or {package, platforms}")
+    return Tool(*parse_at(str(entry["package"])), _platforms(entry.get("platforms") or [], where))
+
+
+def _file(entry: Entry) -> CarriedFile:
+    dest = os.path.normpath(str(entry.get("dest") or ""))
+    # Its URL may hold a password.
+    where = f"file {dest}"
+    if dest.split("/")[0] in ("..", ".", ""):
+        raise _refuse(where, f"its dest {dest!r} is outside of the tree", "dest is a path below the tree's files/")
+    source, git, ref = (str(entry.get(key) or "") for key in ("source", "git", "ref"))
+    if bool(source) == bool(git) or bool(git) != bool(ref):
+        raise _refuse(where, "it has no source, or two", "it must say source (a file, a directory or a URL), or git with ref")
+    sha256 = _hash(entry, where)
+    file = CarriedFile(git or source, dest, sha256, ref)
+    if file.is_url and not sha256:
+        raise _refuse(where, "its source is a URL and it has no sha256", "write what the file must be: sha256sum prints it")
+    if git and sha256:
+        raise _refuse(where, "what git has is named by its commit, not by a sha256", "leave sha256 out")
+    return file
