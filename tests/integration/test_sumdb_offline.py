@@ -18,7 +18,8 @@ import urllib3
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import NotFetched
 from ansible_collections.airgap.golang.plugins.module_utils._go.escape import proxy_path
 from ansible_collections.airgap.golang.plugins.module_utils._go.gosum import parse
-from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import Record, Snapshot, parse_gosumdb
+from ansible_collections.airgap.golang.plugins.module_utils._go.snapshotcheck import Record
+from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import Snapshot, parse_gosumdb
 from ansible_collections.airgap.golang.plugins.module_utils._go.tlog import edge, parse_head
 
 DATABASE = parse_gosumdb("sum.golang.org")

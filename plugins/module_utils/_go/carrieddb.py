@@ -17,8 +17,9 @@ from .._base.files import remove_tree
 from .._base.progress import Reporter
 from . import gosum
 from .goproxy import ABSENT, matches
+from .snapshotcheck import Record
 from .store import ModuleStore, Version
-from .sumdb import Record, Snapshot, parse_gosumdb
+from .sumdb import Snapshot, parse_gosumdb
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ import typing as t
 
 from .._base.errors import ModuleRefused
 from . import gosum
+from .snapshotcheck import Record
 from .store import Key, ModuleStore, Version
-from .sumdb import Record
 
 
 @dataclasses.dataclass(frozen=True)

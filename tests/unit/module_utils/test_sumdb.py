@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, FetchFailed, ModuleRefused, SpecInvalid, ToolMissing
 from ansible_collections.airgap.golang.plugins.module_utils._go import tlog
-from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import DEFAULT_KEY, Snapshot, parse_gosumdb, parse_lookup
+from ansible_collections.airgap.golang.plugins.module_utils._go.snapshotcheck import parse_lookup
+from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import DEFAULT_KEY, Snapshot, parse_gosumdb
 from ansible_collections.airgap.golang.plugins.module_utils._go.tlog import Tile, cuts_for, edge, parse_head, tiles_for, tree_hash
 
 NAME = "sum.example.org"
