@@ -21,18 +21,11 @@ from ansible_collections.airgap.golang.plugins.module_utils._go import tlog
 from ansible_collections.airgap.golang.plugins.module_utils._go.snapshotcheck import parse_lookup
 from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import DEFAULT_KEY, Snapshot, parse_gosumdb
 from ansible_collections.airgap.golang.plugins.module_utils._go.tlog import Tile, cuts_for, edge, parse_head, tiles_for, tree_hash
+from ansible_collections.airgap.golang.tests.support.record_database import OLD_HEAD, OLD_SIZE
 from ansible_collections.airgap.golang.tests.support.toy_database import NAME, Absent, Log, Signer, h1, parse_path, record, sha256
 
 SIZE = 66500  # 0x103c4: 259 full tiles and 196 hashes at level 0, 1 full tile and 3 hashes at level 1, 1 hash at level 2
 NEWER = 66600
-
-# A head of the public database as it was served.
-REAL_NOTE = """go.sum database tree
-51929436
-mQw+jf8Ko94JweSoG8190LvpV8myM/RNeAJ9TYKnia8=
-
-— sum.golang.org Az3grkpNqcZOcvUPGEii+HGw4Omo/J/g+pjjn1+rGRhg6mVhwZBlloAIY+YYfBmHnOZbau4dxH0uzFPHVnZnnD3Sfg4=
-""".encode()
 
 
 class Database(Log):
@@ -198,8 +191,8 @@ def test_a_name_that_can_be_no_directory_is_refused(name: str, tmp_path: pathlib
 
 
 def test_a_head_of_the_public_database_is_taken() -> None:
-    head = parse_head(REAL_NOTE, DEFAULT_KEY)
-    assert (head.size, base64.b64encode(head.hash), head.note) == (51929436, b"mQw+jf8Ko94JweSoG8190LvpV8myM/RNeAJ9TYKnia8=", REAL_NOTE)
+    head = parse_head(OLD_HEAD, DEFAULT_KEY)
+    assert (head.size, base64.b64encode(head.hash), head.note) == (OLD_SIZE, b"mQw+jf8Ko94JweSoG8190LvpV8myM/RNeAJ9TYKnia8=", OLD_HEAD)
 
 
 @pytest.mark.parametrize(
@@ -221,9 +214,9 @@ def test_a_head_of_the_public_database_is_taken() -> None:
     ],
 )
 def test_a_changed_head_is_refused(what: str, old: bytes, new: bytes) -> None:
-    assert old in REAL_NOTE
+    assert old in OLD_HEAD
     with pytest.raises(ModuleRefused, match=what) as refusal:
-        parse_head(REAL_NOTE.replace(old, new), DEFAULT_KEY, "the head of the day")
+        parse_head(OLD_HEAD.replace(old, new), DEFAULT_KEY, "the head of the day")
     assert refusal.value.subject == "the head of the day"
 
 
@@ -236,7 +229,7 @@ def test_signatures_of_others_and_further_lines_do_no_harm(signer: Signer) -> No
 def test_no_signature_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tlog, "HAVE_CRYPTOGRAPHY", False)
     with pytest.raises(ToolMissing, match="cryptography"):
-        parse_head(REAL_NOTE, DEFAULT_KEY)
+        parse_head(OLD_HEAD, DEFAULT_KEY)
 
 
 def test_a_lookup_is_read() -> None:
