@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import typing as t
 
 from ._base import sandbox
@@ -27,7 +26,7 @@ from ._depot import manifest as oci
 from ._depot.audit import now
 from ._depot.depot import Depot
 from ._depot.generation import Generation, Ref
-from ._go import closure, proof, runs, toolchain
+from ._go import closure, proof, runs, source, toolchain
 from ._go.build import Build, run_build
 from ._go.command import GoCommand
 from ._go.modcache import ModuleCache
@@ -193,7 +192,7 @@ class _Rehearsal:
     def _project(self, project: t.Mapping[str, t.Any]) -> None:
         name, version = str(project["name"]), str(project["toolchain"])
         top = os.path.join(self.scratch, "projects", name)
-        shutil.copytree(os.path.join(self.tree, "projects", name), top)
+        source.copy_directory(os.path.join(self.tree, "projects", name), top)
         directory = os.path.normpath(os.path.join(top, str(project["directory"])))
         builds = [Build.from_dict(build) for build in project["builds"]]
         go = self._go(version)

@@ -17,7 +17,7 @@ import os
 import re
 import typing as t
 
-from .._base.errors import CommandFailed, FetchFailed, SpecInvalid
+from .._base.errors import CommandFailed, FetchFailed, ProjectDirty, SpecInvalid
 from .._base.process import Finished
 from . import gosum
 from .build import Build
@@ -34,6 +34,9 @@ READONLY = "-mod=readonly -modcacherw"
 # From this release on, a go.mod lists every module that has a package which its own packages and their tests need
 # (https://go.dev/ref/mod#graph-pruning).
 _LISTS_ALL = version_key("1.17")
+
+# What a go command says that would have to change go.mod or go.sum (cmd/go/internal/modload).
+_UNTIDY = re.compile(r"missing go\.sum entry|updates to go\.(mod|sum|work) needed")
 
 # What a go command says that is too old (cmd/go/internal/gover, TooNewError).
 _TOO_OLD = re.compile(r"requires go >= ([0-9][0-9a-z.]*) \(running go")
@@ -102,6 +105,7 @@ class Root:
         A loose module gets its probe in ``directory``, and with it a layout.
 
         :raises CommandFailed: naming the command and what go said.
+        :raises ProjectDirty: go.mod and go.sum don't say enough for any go command.
         """
         if self.kind == "tool":
             for platform in self.platforms:
@@ -112,7 +116,17 @@ class Root:
             self.layout = read_project(self.label, self.directory, self.directory, self.go)
             run(["mod", "download"], self.directory, {})
             return set(), wanted_files(self.sums)[1]
-        listed = list(json_stream(run(["list", "-m", "-json", "all"], self.directory, self.where).stdout))
+        try:
+            listed = list(json_stream(run(["list", "-m", "-json", "all"], self.directory, self.where).stdout))
+        except CommandFailed as exc:
+            if not _UNTIDY.search(exc.message):
+                raise
+            raise ProjectDirty(
+                f"{self.label}: its go.mod and go.sum don't agree, so no go command that only reads them works: {exc.found}",
+                subject=self.label,
+                found=exc.found,
+                hint="run 'go mod tidy' (in a workspace also 'go work sync') and commit the result",
+            ) from None
         zips, mods = wanted_files(self.sums)
         selected = selected_versions(listed)
         if self.scope == "build":
@@ -153,7 +167,8 @@ class Root:
 
     def patterns(self) -> list[str]:
         """What ``./...`` is, for all modules of the project."""
-        return [os.path.join(".", os.path.relpath(module, self.directory), "...") for module in self.files.modules]
+        below = [os.path.relpath(module, self.directory) for module in self.files.modules]
+        return ["./..." if path == "." else f"./{path}/..." for path in below]
 
 
 def attempt(run: Run, argv: t.Sequence[str], directory: str, more: t.Mapping[str, str]) -> t.Optional[CommandFailed]:

@@ -125,17 +125,17 @@ def _is_tidy(root: Root, run: Run, directory: str) -> bool:
         if dirty is None:
             return True
         # go exits with 1 for a difference and for a failure; only a difference is printed as a patch.
-        patch = str(dirty.details[0]["stdout"]) if dirty.details else ""
-        words = _changes(patch) if patch else dirty.found
+        if not dirty.details:
+            raise dirty
+        patch = str(dirty.details[0]["stdout"])
     else:
         patch = _tidy_and_compare(run, directory)
         if not patch:
             return True
-        words = _changes(patch)
     refusal = ProjectDirty(
-        f"{root.label}: go.mod or go.sum isn't what go mod tidy would write: {words}",
+        f"{root.label}: go.mod or go.sum isn't what go mod tidy would write: {_changes(patch)}",
         subject=root.label,
-        found=(patch or words)[:2000],
+        found=patch[:2000],
         hint="run 'go mod tidy' with the same Go version and commit the result, or set dirty: warn for this project",
     )
     if root.dirty_is_error:
