@@ -17,6 +17,8 @@ from ansible_collections.airgap.golang.plugins.module_utils._go.tlog import pars
 from ansible_collections.airgap.golang.tests.support.gathering import GO, UUID, Site, assert_untouched, config_modules, make_spec, path_project
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
 from ansible_collections.airgap.golang.tests.support.private_git import MODULE, VERSION, make_plant
+from ansible_collections.airgap.golang.tests.support.receiving import receive
+from ansible_collections.airgap.golang.tests.support.small_depot import write_bundle
 from ansible_collections.airgap.golang.tests.support.toy_database import NAME, Absent, Log, Signer, h1, record
 
 DATABASE = "/sumdb/sum.golang.org/"
@@ -134,6 +136,19 @@ def test_what_no_record_vouches_for_is_named(connected: Site, depot: Depot, plan
     assert outcome.generation
     assert outcome.generation.summary()["unproved"] == [f"{MODULE}@{VERSION}"]
     assert [entry["public"] for entry in config_modules(outcome).values()].count(False) == 1
+
+
+def test_what_was_gathered_is_proved_again_where_it_arrives(connected: Site, depot: Depot, plant: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """The public database, by its built-in key; the second generation's snapshot leads on from the first's."""
+    offline = Depot(str(tmp_path / "offline"))
+    for number, modules in enumerate(([], [ERRORS]), 1):
+        generation = connected.gather(depot, make_spec(projects=[path_project(plant)], modules=modules)).generation
+        assert generation and generation.ref.number == number
+        path = write_bundle(depot, generation, tmp_path / f"{number}.tar")
+        assert receive(offline, path, None, allow_unsealed=True, check=True).changed
+        outcome = receive(offline, path, None, allow_unsealed=True)
+        assert outcome.changed
+        assert outcome.generation.unproved() == [f"{MODULE}@{VERSION}"]
 
 
 def test_a_go_sum_line_of_what_is_not_carried_is_compared_too(connected: Site, depot: Depot, plant: pathlib.Path, proxy: ModuleProxy) -> None:
