@@ -124,5 +124,6 @@ def many(work: Workload) -> parts.Figures:
 
     mine, one = alternating(parts.ROUNDS, (f"{PROJECTS} projects", gather(PROJECTS)), ("one project", gather(1)), say=work.say)
     what = "the same requirements in each; blobs are shared"
-    rows = [parts.timed(f"gather {PROJECTS} projects that share their modules, against gathering one of them", parts.seconds(mine), parts.seconds(one), None, what)]
+    name = f"gather {PROJECTS} projects that share their modules, against gathering one of them"
+    rows = [parts.timed(name, parts.seconds(mine), parts.seconds(one), None, what)]
     return {"figures": rows, "memory": [parts.peak(f"gather of {PROJECTS} projects", work.peaks["gather"])]}
