@@ -19,7 +19,6 @@ import urllib3
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import NotFetched
 from ansible_collections.airgap.golang.plugins.module_utils._go.escape import proxy_path
 from ansible_collections.airgap.golang.plugins.module_utils._go.gosum import parse
-from ansible_collections.airgap.golang.plugins.module_utils._go.proxytree import write_lists
 from ansible_collections.airgap.golang.plugins.module_utils._go.snapshotcheck import Record
 from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import Snapshot, parse_gosumdb
 from ansible_collections.airgap.golang.plugins.module_utils._go.tlog import edge, parse_head
@@ -128,7 +127,7 @@ def third(modules: pathlib.Path, network: Network, tmp_path_factory: pytest.Temp
             path = root / proxy_path(*module, ext)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(network.get(proxy_path(*module, ext)))
-    write_lists(str(root), {TOOL[0]: [TOOL[1]]})
+    (root / TOOL[0] / "@v" / "list").write_text(f"{TOOL[1]}\n")
     return root
 
 
