@@ -36,7 +36,7 @@ class NothingUnderstood(AirgapError):
 @dataclasses.dataclass(frozen=True)
 class Options:
     """``project``: a directory with go.mod or go.work; ``output``: what go printed; ``output_file``: the same in a file; at least
-    one is given. ``proxy``: the carried GOPROXY tree, "" for the active generation's in ``root``. ``go``: a go command, "" for
+    one is given. ``proxy``: the carried GOPROXY tree, "" for the active generation's in ``root``. ``go_binary``: a go command, "" for
     the one in ``root`` or on PATH. ``dest``: the file to write, "" for none. ``timeout``: seconds for one go command."""
 
     root: str
@@ -44,7 +44,7 @@ class Options:
     output: str = ""
     output_file: str = ""
     proxy: str = ""
-    go: str = ""
+    go_binary: str = ""
     dest: str = ""
     timeout: int = 1800
 
@@ -138,7 +138,7 @@ def _project(options: Options, tree: CarriedTree, missing: Missing) -> Project:
 
 
 def _go(options: Options) -> str:
-    candidates = [options.go] if options.go else [os.path.join(options.root, "current", "bin", "go"), shutil.which("go") or ""]
+    candidates = [options.go_binary] if options.go_binary else [os.path.join(options.root, "current", "bin", "go"), shutil.which("go") or ""]
     for candidate in candidates:
         if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
             return candidate
