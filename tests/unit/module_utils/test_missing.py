@@ -85,7 +85,7 @@ def test_a_workspace_is_all_its_modules(tmp_path: pathlib.Path) -> None:
         ("go 1.26.8", "", {}),
     ],
 )
-def test_only_a_newer_toolchain_than_all_that_are_here_is_missing(tmp_path: pathlib.Path, lines: str, carried: str, expected: dict[str, dict[str, str]]) -> None:
+def test_only_a_newer_toolchain_than_all_here_is_missing(tmp_path: pathlib.Path, lines: str, carried: str, expected: dict[str, dict[str, str]]) -> None:
     tree = carry(tmp_path / "tree", *([f"golang.org/toolchain@v0.0.1-go{carried}.linux-amd64"] if carried else []))
     missing = Missing(tree, PLATFORM)
     missing.by_files(read_project(project(tmp_path / "p", lines), GoCommand(find_go())), "1.26.8", True)
