@@ -20,6 +20,9 @@ from ._depot.depot import Depot
 from ._policy.advisories import Advisories
 from ._policy.licences import Licences
 
+#: (module, version) to the path of its zip, None where there is none.
+ZipOf = t.Callable[[str, str], t.Optional[str]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Compared:
@@ -32,27 +35,37 @@ class Compared:
     after: str
 
 
-def compare_files(old: str, new: str, vulndb: str = "", depot: t.Optional[Depot] = None) -> Compared:
+def compare_files(old: str, new: str, vulndb: str = "", depot: str = "") -> Compared:
     """Compare two lock files. There may be no ``old`` one: the first lock adds everything.
 
     :param vulndb: a copy of the Go vulnerability database, "" for none.
-    :param depot: where to look for zips, and in them for licences.
-    :raises SpecInvalid: there is no ``new`` lock, or something can't be read.
+    :param depot: the directory where to look for zips, and in them for licences; "" for none.
+    :raises SpecInvalid: there is no ``new`` lock or no such depot, or something can't be read.
     """
     after = locks.read(new)
     if after is None:
         raise SpecInvalid(f"there is no lock {new}", subject=new, hint="gather with lock set writes one")
-    zips = {}
-    warnings: list[str] = []
-    if depot is not None:
-        earlier = EarlierGenerations(depot)
-        zips = {(module, version): held.path for (module, version, ext), held in earlier.module_files().items() if ext == "zip"}
-        warnings += earlier.warnings
-    compared = compare(locks.read(old), after, vulndb, (lambda module, version: zips.get((module, version))) if depot is not None else None)
+    zip_of, warnings = _zips(depot) if depot else (None, [])
+    compared = compare(locks.read(old), after, vulndb, zip_of)
     return dataclasses.replace(compared, warnings=[*warnings, *compared.warnings])
 
 
-def compare(old: t.Optional[locks.Lock], new: locks.Lock, vulndb: str = "", zip_of: t.Optional[t.Callable[[str, str], t.Optional[str]]] = None) -> Compared:
+def _zips(path: str) -> tuple[ZipOf, list[str]]:
+    """What finds the zips of all generations of a depot, and warnings about generations that can't be read."""
+    depot = Depot(path)
+    if not depot.exists():
+        raise SpecInvalid(f"there is no depot {path}", subject=path, hint="leave depot out, or let it name the one that gather made")
+    earlier = EarlierGenerations(depot)
+    files = earlier.module_files()
+
+    def zip_of(module: str, version: str) -> t.Optional[str]:
+        held = files.get((module, version, "zip"))
+        return held.path if held else None
+
+    return zip_of, earlier.warnings
+
+
+def compare(old: t.Optional[locks.Lock], new: locks.Lock, vulndb: str = "", zip_of: t.Optional[ZipOf] = None) -> Compared:
     """Compare two locks in memory.
 
     :param zip_of: (module, version) to the path of its zip, to look for its licence; None to leave licences out.

@@ -22,6 +22,7 @@ from .._base.errors import ModuleRefused, SpecInvalid
 from .._base.files import write_atomically
 from .._base.urls import public_url, scrub
 from .._go import gosum
+from .._go.escape import is_exact
 from .._go.store import Version
 from .spec import Spec
 
@@ -32,7 +33,7 @@ TOOLCHAIN = "toolchain"
 
 _H1 = re.compile(r"h1:[A-Za-z0-9+/]{43}=")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_RELEASE = re.compile(r"[0-9][0-9a-z.]* [a-z0-9]+/[a-z0-9]+")
+_RELEASE = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?((rc|beta)[0-9]+)? [a-z0-9]+/[a-z0-9]+")
 
 
 class Sums(t.NamedTuple):
@@ -166,7 +167,7 @@ def _lock_of(document: t.Mapping[str, t.Any]) -> Lock:
     modules: dict[Version, Sums] = {}
     for name, sums in content["modules"].items():
         module, at, version = name.partition("@")
-        if not (module and at and version) or not set(sums) <= {"h1", "go.mod"}:
+        if not (module and at and is_exact(version)) or not set(sums) <= {"h1", "go.mod"}:
             raise ValueError(f"{name!r}: {sums!r} isn't a module version")
         modules[(module, version)] = Sums(_fitting(_H1, sums["h1"]) if "h1" in sums else "", _fitting(_H1, sums["go.mod"]) if "go.mod" in sums else "")
     toolchains = [_fitting(_RELEASE, entry).split(" ") for entry in content["toolchains"]]

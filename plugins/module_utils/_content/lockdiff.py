@@ -179,13 +179,14 @@ def _sentence(change: Change) -> str:
     at = " → ".join(_short(version) for version in (change.old, change.new) if version)
     if change.what == "toolchain":
         name, at = "toolchain", f"{' → '.join('go' + version for version in (change.old, change.new) if version)} for {change.name}"
+        change = dataclasses.replace(change, beside=tuple("go" + version for version in change.beside))
     return f"{verb} {name} {at}" + _remarks(change)
 
 
 def _remarks(change: Change) -> str:
     licence = change.licence or change.old_licence
-    if change.licence and change.old_licence and change.licence != change.old_licence:
-        licence = f"{change.licence}, was {change.old_licence}"
+    if change.kind.startswith("moved") and change.old_licence and change.licence != change.old_licence:
+        licence = f"{change.licence or 'unknown'}, was {change.old_licence}"
     said = f" ({licence})" if licence else ""
     # A move says enough; what came or went alone is easily taken for the only one.
     if change.beside and change.kind in ("added", "removed"):

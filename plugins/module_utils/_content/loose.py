@@ -67,7 +67,10 @@ def resolve(spec: Spec, lock: t.Optional[Lock], ask: Ask, frozen: bool = False, 
     return Resolved(
         dataclasses.replace(
             spec,
-            projects=tuple(dataclasses.replace(project, version=pins.get(project_pin(project), project.version)) for project in spec.projects),
+            projects=tuple(
+                dataclasses.replace(project, version=pins.get(project_pin(project), project.version)) if project.module else project
+                for project in spec.projects
+            ),
             modules=tuple(dict.fromkeys(dataclasses.replace(module, version=pins.get(module_pin(module), module.version)) for module in spec.modules)),
             tools=tuple(dict.fromkeys(dataclasses.replace(tool, version=pins.get(tool_pin(tool), tool.version)) for tool in spec.tools)),
         ),

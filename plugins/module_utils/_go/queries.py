@@ -65,6 +65,7 @@ def answer(questions: t.Iterable[Question], go: GoCommand, run: Run, scratch: st
     answers: dict[Question, Version] = {}
     failures: dict[Question, str] = {}
     said: dict[Question, str] = {}
+    elsewhere: dict[Question, str] = {}
     while waiting:
         asked = {question: paths.pop(0) for question, paths in waiting.items() if paths}
         told = inquiry.versions({question: _at(question, path) for question, path in asked.items()})
@@ -78,13 +79,14 @@ def answer(questions: t.Iterable[Question], go: GoCommand, run: Run, scratch: st
                 answers[question] = found[question]
                 del waiting[question]
                 continue
-            absent = question in lacking or not error or _ABSENT.search(error) is not None
-            said.setdefault(question, error or "no prefix of its path can be a module's")
             if question in lacking:
-                said[question] = error
+                elsewhere.setdefault(question, error)
+            # As go: once a module was found, shorter paths' refusals don't count.
+            absent = question in elsewhere or not error or _ABSENT.search(error) is not None
+            said.setdefault(question, error or "no prefix of its path can be a module's")
             if not absent or not waiting[question]:
                 # Of several refusals a module without the package tells most, then the one about the longest path.
-                failures[question] = said[question] if absent else error
+                failures[question] = elsewhere.get(question) or (said[question] if absent else error)
                 del waiting[question]
     if failures:
         raise _unanswered(failures)
