@@ -13,13 +13,16 @@ import re
 import subprocess
 import typing as t
 
+import jsonschema
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Fetcher
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
+from ansible_collections.airgap.golang.plugins.module_utils._content import lock as locks
 from ansible_collections.airgap.golang.plugins.module_utils._content import loose, specreader
 from ansible_collections.airgap.golang.plugins.module_utils._content.lock import Lock
+from ansible_collections.airgap.golang.plugins.module_utils._content.lockdiff import difference
 from ansible_collections.airgap.golang.plugins.module_utils._go import queries, runs
 from ansible_collections.airgap.golang.plugins.module_utils._go.closure import Run
 from ansible_collections.airgap.golang.plugins.module_utils._go.command import GoCommand
@@ -27,9 +30,10 @@ from ansible_collections.airgap.golang.plugins.module_utils._go.goproxy import D
 from ansible_collections.airgap.golang.plugins.module_utils._go.queries import Question
 from ansible_collections.airgap.golang.plugins.module_utils._go.recorder import RecordingProxy
 from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore, hasher_processes
-from ansible_collections.airgap.golang.tests.support.gathering import Site
+from ansible_collections.airgap.golang.tests.support.gathering import UUID, Site, make_spec
 from ansible_collections.airgap.golang.tests.support.private_git import ADDRESS, AUTHOR, MODULE, VERSION
 
+SCHEMAS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "schemas"
 COMMIT = "4489e403a86257823f6619b2be1cdf1da16d04fe"
 TEXT = "golang.org/x/text"
 TOOLS = "golang.org/x/tools"
@@ -277,3 +281,21 @@ def test_versions_and_commits_that_cannot_be_had_are_named_together(asking: Aski
     for words in ("v0.99", f"{ADDRESS} at gone", f"{ADDRESS} at lost"):
         assert words in failed.value.message
     assert len(failed.value.details) == 3
+
+
+def test_the_lock_of_a_real_generation_fits_its_schema_and_itself(connected: Site) -> None:
+    connected.proxy.answers.clear()
+    spec = make_spec(modules=[UUID])
+    depot = connected.depot()
+    config = connected.gather(depot, spec).generation.config  # type: ignore[union-attr]
+    lock = locks.from_generation(config, {})
+    text = locks.encode(lock).decode()
+    jsonschema.Draft202012Validator(json.loads((SCHEMAS / "lock.v1.json").read_text())).validate(json.loads(text))
+    assert str(connected.directory) not in text
+    module, version = UUID.split("@")
+    assert lock.modules[(module, version)].h1.startswith("h1:") and lock.modules[(module, version)].gomod_h1.startswith("h1:")
+    assert set(lock.modules) == {(entry["path"], entry["version"]) for entry in config["modules"]}
+    again = locks.from_generation(connected.gather(connected.branch(depot), spec).generation.config, {})  # type: ignore[union-attr]
+    locks.refuse_drift(lock, again, spec)
+    locks.refuse_beyond(lock, again)
+    assert difference(lock, again) == []
