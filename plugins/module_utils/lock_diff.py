@@ -56,10 +56,9 @@ def _zips(path: str) -> tuple[ZipOf, list[str]]:
     if not depot.exists():
         raise SpecInvalid(f"there is no depot {path}", subject=path, hint="leave depot out, or let it name the one that gather made")
     earlier = EarlierGenerations(depot)
-    files = earlier.module_files()
 
     def zip_of(module: str, version: str) -> t.Optional[str]:
-        held = files.get((module, version, "zip"))
+        held = earlier.held((module, version, "zip"))
         return held.path if held else None
 
     return zip_of, earlier.warnings

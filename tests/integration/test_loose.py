@@ -16,14 +16,14 @@ import typing as t
 import jsonschema
 import pytest
 
-from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed, ModuleRefused
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Fetcher
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._content import lock as locks
 from ansible_collections.airgap.golang.plugins.module_utils._content import loose, specreader
-from ansible_collections.airgap.golang.plugins.module_utils._content.lock import Lock
+from ansible_collections.airgap.golang.plugins.module_utils._content.lock import Lock, Sums
 from ansible_collections.airgap.golang.plugins.module_utils._content.lockdiff import difference
-from ansible_collections.airgap.golang.plugins.module_utils._go import queries, runs
+from ansible_collections.airgap.golang.plugins.module_utils._go import hashcheck, queries, runs
 from ansible_collections.airgap.golang.plugins.module_utils._go.closure import Run
 from ansible_collections.airgap.golang.plugins.module_utils._go.command import GoCommand
 from ansible_collections.airgap.golang.plugins.module_utils._go.goproxy import DirectGo, Upstream, parse_chain
@@ -31,6 +31,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._go.queries import Q
 from ansible_collections.airgap.golang.plugins.module_utils._go.recorder import RecordingProxy
 from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore, hasher_processes
 from ansible_collections.airgap.golang.tests.support.gathering import UUID, Site, make_spec
+from ansible_collections.airgap.golang.tests.support.locking import h1
 from ansible_collections.airgap.golang.tests.support.private_git import ADDRESS, AUTHOR, MODULE, VERSION
 
 SCHEMAS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "schemas"
@@ -281,6 +282,19 @@ def test_versions_and_commits_that_cannot_be_had_are_named_together(asking: Aski
     for words in ("v0.99", f"{ADDRESS} at gone", f"{ADDRESS} at lost"):
         assert words in failed.value.message
     assert len(failed.value.details) == 3
+
+
+def test_a_fetched_module_that_is_not_the_locks_is_refused_and_fetched_anew(asking: Asking) -> None:
+    sampler = ("rsc.io/sampler", "v1.3.0")
+    for ext in ("mod", "zip"):
+        asking.store.ensure(*sampler, ext)
+    held = Sums(asking.store.zip(*sampler).h1, asking.store.gomod_h1(*sampler))
+    hashcheck.check_sums(asking.store, Lock(modules={sampler: held}).sums(), "the lock", "lock_mismatch")
+    other = Lock(modules={sampler: Sums(h1("other"), held.gomod_h1)})
+    with pytest.raises(ModuleRefused) as refused:
+        hashcheck.check_sums(asking.store, other.sums(), "the lock", "lock_mismatch")
+    assert refused.value.code == "lock_mismatch" and "the lock says " + h1("other") in refused.value.message
+    assert set(asking.store.files) == {(*sampler, "mod")}
 
 
 def test_the_lock_of_a_real_generation_fits_its_schema_and_itself(connected: Site) -> None:
