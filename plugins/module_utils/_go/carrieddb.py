@@ -71,6 +71,9 @@ def carry(
         return CarriedDatabase({}, {}, ("GOSUMDB is off here, so no checksum database travels: hosts can't verify new modules or switch toolchains with it",))
     before = earlier(name)
     zips, mods = store.versions()
+    if not (zips or mods or before.heads):
+        # Files alone: nothing that a database could vouch for, on hosts that have seen none.
+        return CarriedDatabase({}, {})
     public = sorted(version for version in {*zips, *mods, *before.public} if not matches(nosumdb, version[0]))
     dest = os.path.join(proxytree, "sumdb", name)
     stage = reporter.stage("gather: checksum database")
