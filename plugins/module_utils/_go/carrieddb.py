@@ -35,7 +35,7 @@ class Earlier:
 
 @dataclasses.dataclass(frozen=True)
 class CarriedDatabase:
-    """A finished snapshot: the proved ``records``, and ``head`` as a generation's config says it ({} when GOSUMDB is off)."""
+    """A finished snapshot: the proved ``records``, and ``head`` as a generation's config says it ({} when GOSUMDB is off, or when nothing needs it)."""
 
     records: t.Mapping[Version, Record]
     head: t.Mapping[str, t.Any]
