@@ -16,10 +16,15 @@ from ansible_collections.airgap.golang.plugins.module_utils import bundle as bun
 from ansible_collections.airgap.golang.plugins.module_utils import receive as receive_verb
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
+from ansible_collections.airgap.golang.plugins.module_utils._content import resources
+from ansible_collections.airgap.golang.plugins.module_utils._content.earlier import EarlierGenerations
+from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
+from ansible_collections.airgap.golang.plugins.module_utils.host import Host
 from ansible_collections.airgap.golang.tests.support.file_server import FileServer
 from ansible_collections.airgap.golang.tests.support.gathering import Site, assert_untouched, check_tree, make_spec
 from ansible_collections.airgap.golang.tests.support.private_git import ADDRESS, VERSION
+from ansible_collections.airgap.golang.tests.support.small_generation import bring
 
 LOGO = b"<svg/>" * 1000
 WRONG = "ab" * 32
@@ -110,6 +115,25 @@ def test_a_spec_of_files_alone(connected: Site, tmp_path: pathlib.Path, assets: 
     received = receive_verb.receive(offline, receive_verb.Options(path=written.path, allow_unsigned=True), Reporter())
     check_tree(offline.tree(received.generation.ref))
     assert (tmp_path / "offline/current/files/web/assets/css/site.css").read_text() == "body {color: red}"
+    # And a host that asks for the whole depot has the files, though there is nothing of Go's.
+    bring(offline, Host(str(tmp_path / "host")), Wish(("depot",)))
+    assert (tmp_path / "host/current/files/web/assets/css/site.css").read_text() == "body {color: red}"
+    assert os.access(tmp_path / "host/current/files/web/assets/build.sh", os.X_OK)
+
+
+def test_what_the_depot_has_is_taken_from_there(connected: Site, tmp_path: pathlib.Path, assets: pathlib.Path, server: FileServer) -> None:
+    depot = connected.depot()
+    spec = only_files(entries(tmp_path, assets, server))
+    connected.gather(depot, spec)
+    with connected.at_home():
+        found = resources.find(spec.files)
+        server.files.clear()
+        held = EarlierGenerations(depot).resource
+        assert {os.path.dirname(entry.path) for entry in resources.take(found, str(tmp_path / "taken"), held).values()} == {depot.blobs.directory}
+        assert resources.take(found, str(tmp_path / "taken"), held)["git/tag"].commit == found["git/tag"].commit
+        (assets / "more").touch()
+        again = resources.take({**found, **resources.find([spec.files[2]])}, str(tmp_path / "taken"), held)
+    assert [dest for dest, entry in again.items() if os.path.dirname(entry.path) != depot.blobs.directory] == ["web/assets"]
 
 
 def test_all_that_is_missing_is_named_at_once(connected: Site, tmp_path: pathlib.Path, assets: pathlib.Path, server: FileServer) -> None:
