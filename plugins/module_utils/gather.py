@@ -198,7 +198,6 @@ class _Gathering:
         earlier = EarlierGenerations(self.depot)
         self.warnings += earlier.warnings
         self.earlier = earlier
-        self.held = earlier.module_files()
         hashers = self.stack.enter_context(hasher_processes())
         fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections))
         settings = self.go.settings
@@ -209,7 +208,7 @@ class _Gathering:
         noproxy = settings.get("GONOPROXY") or settings.get("GOPRIVATE", "")
         upstream = Upstream(chain, noproxy, fetcher, direct, url or (f"https://{name}" if name else None))
         staging = os.path.join(self.work if self.options.check else self.depot.staging, FETCH)
-        self.store = ModuleStore(staging, upstream, self.held.get, hashers, self.reporter.stage("gather: module files"), self.options.connections)
+        self.store = ModuleStore(staging, upstream, self.earlier.held, hashers, self.reporter.stage("gather: module files"), self.options.connections)
         self.stack.callback(self.store.close)
         if self.options.check:
             self.estimate = Estimate(chain, noproxy, fetcher, self.options.connections)
@@ -271,7 +270,7 @@ class _Gathering:
         """Begin to fetch these versions; in check mode, to ask for their sizes."""
         keys = [(*version, "zip") for version in sorted(zips)] + [(*version, ext) for version in sorted(mods) for ext in ("mod", "info")]
         if self.options.check:
-            self.estimate.add(key for key in keys if key not in self.held)
+            self.estimate.add(key for key in keys if self.earlier.held(key) is None)
         else:
             self.store.prefetch(keys)
 
@@ -372,9 +371,12 @@ class _Gathering:
             raise
 
     def _settle(self) -> None:
-        """Wait for what was begun; of every version go.mod and .info are carried too."""
+        """Wait for what was begun; of every version with a zip or go.mod both go.mod and .info are carried too.
+
+        Of versions that the graph was pruned of, ``go list -m`` wants the .info alone.
+        """
         self.store.settle()
-        self.store.prefetch([(module, version, ext) for module, version, _ext in list(self.store.files) for ext in ("mod", "info")])
+        self.store.prefetch([(module, version, ext) for module, version, had in list(self.store.files) if had != "info" for ext in ("mod", "info")])
         self.store.settle()
 
     # -- check
