@@ -23,7 +23,7 @@ from .._base.errors import AirgapError, BundleDamaged, FetchFailed, ModuleRefuse
 from .._base.fetch import Fetcher, NotFetched
 from .._base.files import remove_tree, sha256_of
 from .._base.progress import Stage
-from .._base.ustar import Entry, names_in, pack_tree, safe_name
+from .._base.ustar import Entry, pack_tree, packed, safe_name
 from .._go import source
 from .._go.estimate import Expected
 from .spec import CarriedFile
@@ -386,7 +386,7 @@ def _places(dest: str, resource: Taken) -> list[str]:
     if resource.kind == "file":
         return [dest]
     with open(resource.path, "rb") as stream:
-        return [f"{dest}/{name}" for name in names_in(stream, dest)]
+        return [f"{dest}/{member.name}" for member in packed(stream, dest)]
 
 
 def _parents(place: str) -> t.Iterator[str]:
