@@ -203,7 +203,10 @@ options:
     default: []
     suboptions:
       source:
-        description: A file or directory on the control node, or a URL (https, http or file).
+        description:
+          - A file or directory on the control node, or a URL (https, http or file).
+          - Of a directory, files and their exec bits are carried. Links in it are followed, and refused where they lead outside;
+            version control directories and empty ones are left out.
         type: str
       git:
         description: A git repository, in place of O(files[].source). What it has at O(files[].ref) is carried as a directory.
@@ -216,7 +219,9 @@ options:
         type: str
         required: true
       sha256:
-        description: What a file's SHA-256 must be, in hexadecimal digits. Required with a URL.
+        description:
+          - What a file's SHA-256 must be, in hexadecimal digits. Required with a URL.
+          - Of a directory, the digest over its files, as C(digest) in a generation's config document and the error of a wrong one say it.
         type: str
   requests:
     description: The documents of request files, as M(airgap.golang.request) writes them; what they ask for is added.
