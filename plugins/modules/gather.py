@@ -372,11 +372,17 @@ fetched:
   returned: success
   type: dict
   sample: {"files": 161, "bytes": 93283508, "complete": true}
+lock:
+  description: How what was gathered differs from the lock that was there, in words; empty without O(lock).
+  returned: success
+  type: list
+  elements: str
+  sample: ["added golang.org/x/text v0.3.7 (BSD-3-Clause)", "moved up rsc.io/quote v1.5.1 → v1.5.2 (BSD-3-Clause)"]
 phases:
   description: Seconds by phase.
   returned: success
   type: dict
-  sample: {"resolve": 0.01, "fetch": 5.9, "check": 1.1, "prove": 31.4, "store": 2.0}
+  sample: {"resolve": 0.01, "fetch": 3.9, "check": 1.1, "store": 1.0}
 failure:
   description: What went wrong, for programs. Its C(details) have one entry for each thing that can't be had or is wrong.
   returned: failure
@@ -475,6 +481,11 @@ def main():
                 connections=params["connections"],
                 check=module.check_mode,
                 trace_id=params["trace_id"],
+                lock=params["lock"] or "",
+                frozen=params["frozen"],
+                upgrade=params["upgrade"],
+                partial=bool(params["only"]),
+                vulndb=params["vulndb"] or "",
             ),
             reporter(module),
         )
@@ -486,7 +497,11 @@ def main():
         generation=outcome.generation.summary() if outcome.generation else None,
         fetched=outcome.fetched,
         phases=outcome.phases,
-        diff={"before": f"{before.ref}\n" if before else "", "after": f"{after}\n"},
+        lock=list(outcome.lock.words) if outcome.lock else [],
+        diff=[
+            {"before": f"{before.ref}\n" if before else "", "after": f"{after}\n"},
+            *([{"before_header": "lock", "after_header": "lock", "before": outcome.lock.before, "after": outcome.lock.after}] if outcome.lock else []),
+        ],
     )
 
 

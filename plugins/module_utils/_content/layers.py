@@ -75,9 +75,10 @@ class _Package(t.NamedTuple):
     project: str = ""
 
 
-def admit(depot: Depot, gathered: Gathered, work: str, trace_id: str, stage: Stage) -> Generation:
+def admit(depot: Depot, gathered: Gathered, config: t.Mapping[str, t.Any], work: str, trace_id: str, stage: Stage) -> Generation:
     """Make the depot's next, unsealed generation. Needs the depot's lock.
 
+    :param config: what ``document`` gave for its number.
     :param work: a scratch directory on the depot's file system.
     """
     packages = _proxy_packages(gathered) + [_source_package(entry) for entry in gathered.projects]
@@ -90,10 +91,10 @@ def admit(depot: Depot, gathered: Gathered, work: str, trace_id: str, stage: Sta
     for dest, file in sorted(gathered.files.items()):
         layers.append(_file_layer("files/" + dest, file))
         depot.blobs.adopt(file.path, layers[-1].digest, file.size)
-    number = depot.next_number()
-    config = oci.canonical(_document(gathered, number))
-    manifest = oci.Manifest(oci.digest_of(config), len(config), tuple(layers)).encode()
-    return depot.admit(Ref(number, False), manifest, config, trace_id, facts={"by": "gather", "inputs": gathered.inputs}, stage=stage)
+    encoded = oci.canonical(config)
+    manifest = oci.Manifest(oci.digest_of(encoded), len(encoded), tuple(layers)).encode()
+    facts = {"by": "gather", "inputs": gathered.inputs}
+    return depot.admit(Ref(int(config["generation"]), False), manifest, encoded, trace_id, facts=facts, stage=stage)
 
 
 def _file_layer(place: str, file: Taken) -> oci.Layer:
@@ -164,7 +165,7 @@ def _pack(depot: Depot, package: _Package, path: str) -> oci.Layer:
     return layer
 
 
-def _document(gathered: Gathered, number: int) -> dict[str, t.Any]:
+def document(gathered: Gathered, number: int) -> dict[str, t.Any]:
     """The config document; its schema is docs/schemas/generation.v1.json."""
     zips, mods = gathered.store.versions()
     return {

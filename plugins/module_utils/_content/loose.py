@@ -120,7 +120,7 @@ def file_pin(file: CarriedFile) -> str:
 
 def _queries(spec: Spec) -> dict[str, Question]:
     """The loose versions, by their pins' names."""
-    queries = {module_pin(module): Question("module", module.path, module.version) for module in spec.modules if not is_exact(module.version)}
+    queries = {module_pin(module): Question("either", module.path, module.version) for module in spec.modules if not is_exact(module.version)}
     queries.update((tool_pin(tool), Question("package", tool.package, tool.version)) for tool in spec.tools if not is_exact(tool.version))
     for project in spec.projects:
         if project.module and not is_exact(project.version):

@@ -38,7 +38,8 @@ _FLAGS = {"GOFLAGS": "-mod=mod -modcacherw"}
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Question:
-    """``kind``: module or package. ``base``: the version in force now, which ``upgrade`` and ``patch`` start from; "" for none."""
+    """``kind``: module, package, or either (which of the two the path is isn't known). ``base``: the version in force now, which
+    ``upgrade`` and ``patch`` start from; "" for none."""
 
     kind: str
     path: str
@@ -101,6 +102,7 @@ def _at(question: Question, path: str) -> Question:
 
 
 def _candidates(question: Question) -> list[str]:
+    """The paths that may be the module's; for ``either`` too, since a path that is a module's is the first of them."""
     if question.kind == "module":
         return [question.path]
     elements = question.path.split("/")
