@@ -268,8 +268,10 @@ class _Gathering:
         """Where a module's zip is, to look for its licence."""
         key = (module, version, "zip")
         stored = self.store.files.get(key) if self.opened else None
-        held = None if stored else self._earlier().held(key)
-        return stored.path if stored else held.path if held else None
+        if stored:
+            return self.depot.blobs.path("sha256:" + stored.sha256)
+        held = self._earlier().held(key)
+        return held.path if held else None
 
     # -- fetch
 

@@ -162,3 +162,39 @@ def test_places_that_overlap_are_refused_before_they_travel(connected: Site, tmp
     with pytest.raises(SpecInvalid, match="both claim files/web/assets/css/site.css"):
         connected.gather(depot, only_files(files))
     assert_untouched(depot)
+
+
+def test_what_is_missing_is_named_with_the_modules_that_are(connected: Site, tmp_path: pathlib.Path, server: FileServer) -> None:
+    depot = connected.depot()
+    files = [
+        {"source": str(tmp_path / "absent"), "dest": "absent"},
+        {"source": server.url("/absent"), "dest": "url", "sha256": WRONG},
+        {"source": server.url("/logo.svg"), "dest": "wrong", "sha256": WRONG},
+    ]
+    spec = make_spec(modules=[{"module": "rsc.io/quote@v9.9.9", "closure": "gomod"}], files=files)
+    with pytest.raises(FetchFailed) as caught:
+        connected.gather(depot, spec)
+    assert [entry.get("module") or entry["file"] for entry in caught.value.details] == ["rsc.io/quote", "absent", "url", "wrong"]
+    for name in ("rsc.io/quote@v9.9.9", "absent", "url", "wrong"):
+        assert name in caught.value.message
+    with pytest.raises(FetchFailed) as checked:
+        connected.gather(depot, spec, check=True)
+    assert {"absent", "url"} <= {entry.get("file") for entry in checked.value.details}
+    assert_untouched(depot)
+
+
+def test_only_what_is_new_is_fetched(connected: Site, tmp_path: pathlib.Path, assets: pathlib.Path, server: FileServer) -> None:
+    depot = connected.depot()
+    files = entries(tmp_path, assets, server)
+    checked = connected.gather(depot, only_files(files), check=True)
+    # Both refs are one commit, whose size can't be asked for.
+    assert checked.fetched == {"files": 2, "bytes": len(LOGO), "complete": False}
+    first = connected.gather(depot, only_files(files))
+    assert first.fetched["files"] == 2
+    asked = len(server.asked)
+    server.files.clear()
+    (assets / "css" / "site.css").write_text("body {color: red}")
+    assert connected.gather(depot, only_files(files), check=True).fetched == {"files": 0, "bytes": 0, "complete": True}
+    second = connected.gather(depot, only_files(files))
+    assert second.changed and second.fetched == {"files": 0, "bytes": 0, "complete": True}
+    assert len(server.asked) == asked, "what the depot has isn't asked for"

@@ -47,7 +47,7 @@ class Question:
     base: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.path}@{self.query}"
+        return f"{'package' if self.kind == 'package' else 'module'} {self.path}@{self.query}"
 
 
 def answer(questions: t.Iterable[Question], go: GoCommand, run: Run, scratch: str) -> dict[Question, Version]:
