@@ -153,9 +153,19 @@ def waits() -> list[float]:
     return []
 
 
+def noting(waits: list[float]) -> t.Callable[[float], float]:
+    """Notes how long a fetcher would wait, and lets it go on at once."""
+
+    def pause(seconds: float) -> float:
+        waits.append(seconds)
+        return 0.0
+
+    return pause
+
+
 @pytest.fixture
 def fetcher(waits: list[float]) -> t.Iterator[Fetcher]:
-    with Fetcher(attempts=4, sleep=waits.append) as one:
+    with Fetcher(attempts=4, pause=noting(waits)) as one:
         yield one
 
 
@@ -271,7 +281,7 @@ def test_truncated_chunks(server: Server, fetcher: Fetcher) -> None:
 def test_servers_that_hang_up_or_are_silent(server: Server, waits: list[float]) -> None:
     server.script["/a"] = [Reply(hang_up=True), Reply(body=b"now")]
     silent = socket.create_server(("127.0.0.1", 0))
-    with silent, Fetcher(attempts=2, read_timeout=0.05, sleep=waits.append) as fetcher:
+    with silent, Fetcher(attempts=2, read_timeout=0.05, pause=noting(waits)) as fetcher:
         assert fetcher.get(server.url("/a")) == b"now"
         with pytest.raises(NotFetched, match="timed out") as failed:
             fetcher.get(f"http://127.0.0.1:{silent.getsockname()[1]}/")
@@ -300,7 +310,7 @@ def test_connections_are_kept(server: Server, fetcher: Fetcher, tmp_path: pathli
 
 def test_connections_are_bounded(server: Server, waits: list[float], tmp_path: pathlib.Path) -> None:
     server.script["/a"] = [Reply()]
-    with Fetcher(connections=3, sleep=waits.append) as fetcher, concurrent.futures.ThreadPoolExecutor(12) as pool:
+    with Fetcher(connections=3, pause=noting(waits)) as fetcher, concurrent.futures.ThreadPoolExecutor(12) as pool:
         sizes = list(pool.map(lambda number: fetcher.download(server.url("/a"), str(tmp_path / str(number))).size, range(60)))
     assert sizes == [len(BODY)] * 60 and waits == []
     assert server.connections <= 3
@@ -424,14 +434,14 @@ def secure(authority: Authority) -> t.Iterator[Server]:
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"])
 def test_private_ca(secure: Server, authority: Authority, monkeypatch: pytest.MonkeyPatch, waits: list[float], tmp_path: pathlib.Path, variable: str) -> None:
     secure.script["/a"] = [Reply(body=b"private")]
-    with Fetcher(sleep=waits.append) as fetcher:
+    with Fetcher(pause=noting(waits)) as fetcher:
         with pytest.raises(NotFetched, match="not trusted") as refused:
             fetcher.get(secure.url("/a"))
         assert refused.value.attempts == 1 and "SSL_CERT_FILE" in refused.value.hint
     (tmp_path / "cas").mkdir()
     (tmp_path / "cas" / "site.pem").write_bytes(authority.ca.read_bytes())
     monkeypatch.setenv(variable, str(tmp_path / "cas") if variable.endswith("DIR") else str(authority.ca))
-    with Fetcher(sleep=waits.append) as fetcher:
+    with Fetcher(pause=noting(waits)) as fetcher:
         assert fetcher.get(secure.url("/a")) == b"private"
     assert waits == []
 
@@ -628,7 +638,7 @@ def test_proxies_from_the_environment(
         monkeypatch.setenv(name.upper() if upper else name, value)
     server.host = trusted.host = "modules.example.internal"
     server.script["/a"], trusted.script["/a"] = [Reply(body=b"clear")], [Reply(body=b"secure")]
-    with Fetcher(attempts=2, sleep=waits.append) as fetcher:
+    with Fetcher(attempts=2, pause=noting(waits)) as fetcher:
         assert fetcher.get(server.url("/a")) == b"clear"
         assert fetcher.get(trusted.url("/a")) == b"secure"
         assert fetcher.get(trusted.url("/a")) == b"secure"
@@ -642,7 +652,7 @@ def test_proxies_that_refuse(trusted: Server, server: Server, forward: ForwardPr
     monkeypatch.setenv("https_proxy", address)
     monkeypatch.setenv("http_proxy", address)
     server.host = trusted.host = "modules.example.internal"
-    with Fetcher(attempts=3, sleep=waits.append) as fetcher:
+    with Fetcher(attempts=3, pause=noting(waits)) as fetcher:
         forward.password = "another:one"
         for one, status in ((trusted, None), (server, 407)):
             with pytest.raises(NotFetched, match="407") as failed:

@@ -227,7 +227,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[World]:
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    with Fetcher(attempts=2, sleep=lambda seconds: None) as fetcher:
+    with Fetcher(attempts=2, pause=lambda seconds: 0.0) as fetcher:
         one = World(tmp_path, fetcher)
         yield one
         for server in one.servers:
