@@ -46,9 +46,9 @@ class Route:
     ``trust`` is the path of the certificates to verify by, ``proxy_pair`` the proxy's user name and password.
     """
 
-    origin: t.Tuple[str, str, int]
+    origin: tuple[str, str, int]
     proxy: str = ""
-    proxy_pair: t.Optional[t.Tuple[str, str]] = dataclasses.field(default=None, repr=False)
+    proxy_pair: t.Optional[tuple[str, str]] = dataclasses.field(default=None, repr=False)
     trust: str = ""
 
 
@@ -62,7 +62,7 @@ class Answer:
     status: int = 0
     headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     words: bytes = b""
-    fault: t.Optional[t.Tuple[int, str]] = None
+    fault: t.Optional[tuple[int, str]] = None
     tunnel: int = 0
 
 
@@ -78,7 +78,7 @@ class Exchange:
 
     route: Route
     url: str
-    headers: t.Tuple[str, ...]
+    headers: tuple[str, ...]
     write: t.Callable[[bytes], None]
     then: t.Callable[[t.Union[Answer, BaseException]], None]
     lane: int = URGENT
@@ -166,7 +166,7 @@ class _Slot:
             return 0
         return None
 
-    def answer(self, fault: t.Optional[t.Tuple[int, str]]) -> t.Union[Answer, BaseException]:
+    def answer(self, fault: t.Optional[tuple[int, str]]) -> t.Union[Answer, BaseException]:
         if self.raised is not None:
             return self.raised
         status = int(self.curl.getinfo(pycurl.RESPONSE_CODE))
@@ -396,7 +396,7 @@ class Transfers:
             for curl, code, words in broken:
                 self._finish(self._active[curl], (code, words))
 
-    def _finish(self, slot: _Slot, fault: t.Optional[t.Tuple[int, str]]) -> None:
+    def _finish(self, slot: _Slot, fault: t.Optional[tuple[int, str]]) -> None:
         exchange = t.cast(Exchange, slot.exchange)
         answer = slot.answer(fault)
         lanes = self._routes[exchange.route]
