@@ -25,6 +25,7 @@ from .._base.fetch import Outcome
 from .._base.files import link_or_copy, sha256_of
 from .._base.flight import Flights
 from .._base.progress import Stage
+from .codec import FASTEST
 from .escape import proxy_path
 from .h1 import archive_h1, gomod_h1
 from .modzip import ModuleZip
@@ -89,7 +90,7 @@ class Held:
 
 def look_into(path: str) -> Zip:
     """:raises ModuleRefused: the file is no zip, or damaged."""
-    with ModuleZip(path) as archive:
+    with ModuleZip(path, FASTEST) as archive:
         sizes = [member.size for member in archive.members]
         return Zip(archive_h1(archive), len(sizes), sum(sizes))
 
