@@ -50,6 +50,7 @@ _USUAL = (f"User-Agent: {USER_AGENT}", "Accept-Encoding: identity")
 
 # All that may stand in a URL, and the mark of what is encoded already.
 _IN_URLS = "%/:=&?~#+!$,;'@()*[]"
+_ENCODED = re.compile(r"[-._A-Za-z0-9" + re.escape(_IN_URLS) + "]+")
 
 T = t.TypeVar("T")
 
@@ -330,8 +331,10 @@ class _Job:
     def _ask(self, after: float = 0.0) -> None:
         route = self._fetcher.route(self._here)
         headers = (*_USUAL, "Authorization: " + self._authorization) if self._authorization else _USUAL
-        # What no URL may hold is encoded, as browsers do.
-        url = urllib.parse.quote(bare_url(self._here), safe=_IN_URLS, errors="surrogateescape")
+        url = bare_url(self._here)
+        if not _ENCODED.fullmatch(url):
+            # What no URL may hold is encoded, as browsers do.
+            url = urllib.parse.quote(url, safe=_IN_URLS, errors="surrogateescape")
         exchange = Exchange(route, url, headers, self._sink.write, self._answered, self._lane, self._head, self._fresh, self._stop)
         self._fetcher.transfers.start(exchange, after)
 

@@ -136,6 +136,7 @@ class _Slot:
 
     def load(self, exchange: Exchange, now: float) -> None:
         self.exchange = exchange
+        self._give = exchange.write
         self.raised = None
         self.status = self.received = 0
         self.words.clear()
@@ -160,7 +161,7 @@ class _Slot:
             self.words.append(data)
             return None if self.received < WORDS else 0
         try:
-            t.cast(Exchange, self.exchange).write(data)
+            self._give(data)
         except BaseException as exc:  # pylint: disable=broad-except - libcurl would print it and go on
             self.raised = exc
             return 0
