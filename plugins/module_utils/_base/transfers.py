@@ -14,6 +14,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import heapq
 import itertools
@@ -117,7 +118,8 @@ class _Slot:
             curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         else:
             curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
-            curl.setopt(pycurl.PIPEWAIT, 1)
+            # Only where a handshake tells what a connection speaks; elsewhere this would wait for a whole answer.
+            curl.setopt(pycurl.PIPEWAIT, int(route.origin[0] == "https"))
         curl.setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
         # Always set, or libcurl reads the environment by rules of its own.
         curl.setopt(pycurl.PROXY, route.proxy)
@@ -277,7 +279,9 @@ class Transfers:
         # Whoever finds it signalled already comes before the thread looks into the inbox.
         if not self._signalled and threading.current_thread() is not self._thread:
             self._signalled = True
-            self._theirs.send(b"\0")
+            # Closed in between: then the thread has handed out everything already.
+            with contextlib.suppress(OSError):
+                self._theirs.send(b"\0")
 
     # -- in the thread
 
