@@ -58,7 +58,7 @@ class Inflater(t.Protocol):
 class Codec(t.Protocol):
     """What inflates and makes CRCs: the module zlib, or one that's like it and faster."""
 
-    error: t.Type[Exception]
+    error: type[Exception]
 
     def decompressobj(self, wbits: int, /) -> Inflater: ...
 

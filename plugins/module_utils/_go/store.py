@@ -128,7 +128,7 @@ def _end_with_parent(reader: int, writer: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-class _BiggestFirst:
+class BiggestFirst:
     """Zips that wait for the processes that look into them, the biggest first: or it comes last, and runs alone."""
 
     def __init__(self, hashers: concurrent.futures.Executor) -> None:
@@ -202,7 +202,7 @@ class ModuleStore:
         self._directory = directory
         self._upstream = upstream
         self._held = held
-        self._looks = _BiggestFirst(hashers)
+        self._looks = BiggestFirst(hashers)
         self._stage = stage
         self._flights: Flights[Key, Stored] = Flights()
         self._pool = concurrent.futures.ThreadPoolExecutor(connections, thread_name_prefix="store")

@@ -22,6 +22,7 @@ import select
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import typing as t
 import urllib.parse
@@ -365,6 +366,22 @@ def test_files(fetcher: Fetcher, tmp_path: pathlib.Path) -> None:
         fetcher.get("file://server/share")
     with pytest.raises(NotFetched, match="scheme 'ftp'"):
         fetcher.get("ftp://127.0.0.1/x")
+
+
+def test_without_pycurl_it_says_how_to_get_it() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['pycurl'] = None\n"
+        "from ansible_collections.airgap.golang.plugins.module_utils._base.errors import ToolMissing\n"
+        "from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Fetcher\n"
+        "try:\n"
+        "    Fetcher()\n"
+        "except ToolMissing as exc:\n"
+        "    print(exc.sentence())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, timeout=60, check=True).stdout
+    assert "pycurl is not here; install it" in said
 
 
 # --- downloads that nobody waits for
