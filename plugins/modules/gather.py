@@ -158,6 +158,14 @@ options:
           ldflags:
             description: The value of C(-ldflags), as one more of O(projects[].builds[].flags).
             type: str
+          command:
+            description:
+              - A program and its arguments, to run in place of C(go build) in a writable copy of the project, such as C([make, release]).
+                It has to leave the binary where E(OUTPUT) says. The C(go) that it finds is the project's toolchain, and builds from vendor.
+              - Hosts run it too, without a network and as the unprivileged build user, so they need the programs that it calls.
+            type: list
+            elements: str
+            default: []
           env:
             description: Settings of the build, such as C(GOAMD64). E(CGO_ENABLED) is V(0) unless it's set here.
             type: dict
@@ -297,6 +305,7 @@ generation:
     gomod_only: 16
     toolchains: [go1.26.0 linux/amd64]
     projects: [yq]
+    unproved: [git.example.com/platform/log@v1.4.0]
   contains:
     name:
       description: The name in the spec.
@@ -344,6 +353,13 @@ generation:
       type: list
       elements: str
       returned: success
+    unproved:
+      description:
+        - C(path@version) of what the checksum database that it carries has no record of, toolchains included. For these go.sum alone
+          vouches, or whoever fetched them; C(GOPRIVATE) and C(GONOSUMDB) say which they are.
+      type: list
+      elements: str
+      returned: success
 fetched:
   description:
     - How many files and bytes were fetched, or in check mode would be (the bytes of zips, the others are small).
@@ -382,6 +398,7 @@ def argument_spec():
         "env": {"type": "dict", "default": {}},
         "flags": strings,
         "ldflags": {"type": "str"},
+        "command": strings,
         "tags": strings,
     }
     project = {

@@ -185,6 +185,8 @@ class BiggestFirst:
 class ModuleStore:
     """Module files below one directory (in the layout of a GOPROXY), filled from ``upstream`` on demand, thread-safe.
 
+    ``directory``: absolute, so that it's a GOPROXY as file:// too.
+
     :param held: gives what earlier generations have, so that it's linked and not fetched.
     :param hashers: processes that look into zips while the next file is fetched.
     :param stage: is told of every file that arrives.
@@ -199,7 +201,7 @@ class ModuleStore:
         stage: Stage,
         connections: int,
     ) -> None:
-        self._directory = directory
+        self.directory = os.path.abspath(directory)
         self._upstream = upstream
         self._held = held
         self._looks = BiggestFirst(hashers)
@@ -328,7 +330,7 @@ class ModuleStore:
         os.unlink(self.files.pop(key).path)
 
     def _path(self, key: Key) -> str:
-        return os.path.join(self._directory, proxy_path(*key))
+        return os.path.join(self.directory, proxy_path(*key))
 
     def _make_directory(self, path: str) -> None:
         directory = os.path.dirname(path)
