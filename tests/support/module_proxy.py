@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import http.server
 import pathlib
@@ -21,6 +22,16 @@ import urllib.request
 Answer = t.Tuple[int, bytes]
 
 
+@dataclasses.dataclass(frozen=True)
+class Mishap:
+    """What happens to one request in place of an answer: a status with headers; or the right answer, cut in half; or nothing at all."""
+
+    status: int = 0
+    headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    half: bool = False
+    silent: bool = False
+
+
 def upstream() -> str:
     """The first proxy of this machine's GOPROXY."""
     chain = subprocess.run(["go", "env", "GOPROXY"], text=True, capture_output=True, check=True, timeout=60).stdout.strip()
@@ -31,7 +42,7 @@ class ModuleProxy:
     """A context manager; ``url`` is what GOPROXY gets.
 
     ``asked``: the paths of all requests so far. ``answers``: path to (status, body), in place of what upstream says.
-    ``on_request``: is called with each path before it's answered.
+    ``on_request``: is called with each path before it's answered. ``mishaps``: path to what happens to its next requests, in this order.
 
     :param cache: a directory for upstream's answers.
     :param credentials: "user:password" without which nothing is given.
@@ -42,6 +53,8 @@ class ModuleProxy:
         self.asked: list[str] = []
         self.answers: dict[str, Answer] = {}
         self.on_request: t.Callable[[str], None] = lambda path: None
+        self.mishaps: dict[str, list[Mishap]] = {}
+        self.over = threading.Event()
         self._cache = cache
         self._credentials = credentials
         self._upstream = upstream()
@@ -58,6 +71,7 @@ class ModuleProxy:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: types.TracebackType | None) -> None:
+        self.over.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -112,10 +126,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # pylint: disable=invalid-name
         self.proxy.asked.append(self.path)
+        mishaps = self.proxy.mishaps.get(self.path)
+        mishap = mishaps.pop(0) if mishaps else Mishap()
+        if mishap.silent:
+            self.proxy.over.wait(600)
+            self.close_connection = True
+            return
+        if mishap.status:
+            self.send_response(mishap.status)
+            for name, value in {"Content-Length": "0", **mishap.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            return
         status, body = self.proxy.answer(self.path) if self.proxy.allows(self.headers.get("Authorization", "")) else (401, b"who are you?")
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if mishap.half:
+            self.close_connection = True
+            body = body[: len(body) // 2]
         if self.command == "GET":
             self.wfile.write(body)
 

@@ -10,35 +10,31 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
 import email.utils
 import errno
 import hashlib
+import http
 import os
 import random
 import re
-import ssl
 import threading
-import time
 import types
 import typing as t
 import urllib.parse
-import urllib.request
 
 from .errors import AirgapError, FetchFailed, ToolMissing
-from .network import Proxies, netrc, tls_context
+from .network import Proxies, netrc, trusted_certificates
+from .transfers import BULK, HAS_PYCURL, SMALL, URGENT, Answer, Closed, Exchange, Route, Transfers
 from .urls import bare_url, basic_header, is_url, origin_of, public_url, scheme_of, scrub, userinfo_header
 
-try:
-    import urllib3
-    import urllib3.exceptions
+if HAS_PYCURL:
+    import pycurl
 
-    HAS_URLLIB3 = True
-except ImportError:
-    HAS_URLLIB3 = False
-
+#: Bytes that are written, hashed and reported at once; a smaller body is held whole until it's all there.
 CHUNK = 256 << 10
 ANSWER = 300
 REDIRECTS = 10
@@ -46,6 +42,15 @@ USER_AGENT = "airgap.golang"
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 _MOVED = frozenset((301, 302, 303, 307, 308))
+
+# CURLE_PROXY, for which pycurl has no name.
+_E_PROXY = 97
+
+_USUAL = (f"User-Agent: {USER_AGENT}", "Accept-Encoding: identity")
+
+# All that may stand in a URL, and the mark of what is encoded already.
+_IN_URLS = "%/:=&?~#+!$,;'@()*[]"
+_ENCODED = re.compile(r"[-._A-Za-z0-9" + re.escape(_IN_URLS) + "]+")
 
 T = t.TypeVar("T")
 
@@ -76,10 +81,18 @@ class NotFetched(FetchFailed):
 
 @dataclasses.dataclass(frozen=True)
 class Downloaded:
-    """What arrived: lower-case hex SHA-256, size in bytes."""
+    """What arrived: lower-case hex SHA-256, size in bytes.
+
+    ``head`` is the beginning: all of it when that's ``CHUNK`` bytes at most, else 512 bytes.
+    """
 
     sha256: str
     size: int
+    head: bytes = dataclasses.field(default=b"", repr=False, compare=False)
+
+
+#: What came of a download that was begun.
+Outcome = t.Union[Downloaded, BaseException]
 
 
 class _Refusal(Exception):
@@ -110,47 +123,286 @@ def _retry_after(value: str) -> t.Optional[float]:
     return max(0.0, (moment - datetime.datetime.now(datetime.timezone.utc)).total_seconds())
 
 
-def _broken(exc: urllib3.exceptions.HTTPError) -> _Refusal:
+def _broken(answer: Answer) -> _Refusal:
     """What a failure below HTTP means."""
-    said = scrub(str(exc)) or type(exc).__name__
-    # urllib3's own words begin with the repr of a connection object.
-    said = re.sub(r"^(?:<[\w.]+ object at 0x[0-9a-f]+>|\w+\([^()]*\)): ", "", said)
-    if isinstance(exc, urllib3.exceptions.ProxyError):
-        tunnel = re.search(r"Tunnel connection failed: (\d{3})", said)
-        final = bool(tunnel) and int(tunnel.group(1)) not in _AGAIN if tunnel else False
+    code, said = t.cast("tuple[int, str]", answer.fault)
+    said = scrub(said)
+    if answer.tunnel or code in (pycurl.E_COULDNT_RESOLVE_PROXY, _E_PROXY):
         return _Refusal(
-            f"the proxy did not connect: {said}", answer=said[:ANSWER], final=final, hint="check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and the proxy's rules"
+            f"the proxy did not connect: {said}",
+            answer=said[:ANSWER],
+            final=bool(answer.tunnel) and answer.tunnel not in _AGAIN,
+            hint="check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and the proxy's rules",
         )
-    if isinstance(exc, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in said:
+    if code in (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE):
         return _Refusal(f"the server's certificate is not trusted: {said}", final=True, hint="name the file of your private CA in SSL_CERT_FILE")
-    if isinstance(exc, urllib3.exceptions.LocationParseError):
+    if code in (pycurl.E_URL_MALFORMAT, pycurl.E_UNSUPPORTED_PROTOCOL):
         return _Refusal(f"not a URL that can be asked: {said}", final=True)
     return _Refusal(said, hint="check the network, and HTTPS_PROXY and NO_PROXY")
 
 
-@contextlib.contextmanager
-def _translated() -> t.Iterator[None]:
-    try:
-        yield
-    except urllib3.exceptions.HTTPError as exc:
-        raise _broken(exc) from exc
-
-
-def _words(response: urllib3.BaseHTTPResponse) -> str:
-    """The first words of an answer, on one line; HTML without its tags."""
-    head = b""
-    try:
-        while len(head) < CHUNK:
-            chunk = response.read(CHUNK - len(head))
-            if not chunk:
-                break
-            head += chunk
-    except urllib3.exceptions.HTTPError:
-        pass
-    text = head.decode("utf-8", "replace")
-    if "html" in response.headers.get("Content-Type", ""):
+def _refused(answer: Answer) -> _Refusal:
+    """What a status that isn't 200 means."""
+    text = answer.words.decode("utf-8", "replace")
+    if "html" in answer.headers.get("content-type", ""):
         text = re.sub(r"(?s)<(script|style)\b.*?</\1>|<[^>]*>", " ", text)
-    return scrub(text)[:ANSWER]
+    words = scrub(text)[:ANSWER]
+    said = str(answer.status)
+    with contextlib.suppress(ValueError):
+        said += " " + http.HTTPStatus(answer.status).phrase
+    hint = ""
+    if answer.status in (401, 403):
+        hint = "if it needs credentials, put them into the netrc file"
+    elif answer.status == 407:
+        hint = "put the proxy's user name and password into HTTPS_PROXY or HTTP_PROXY"
+    return _Refusal(
+        f"{said}: {words}" if words else said,
+        status=answer.status,
+        answer=words,
+        final=answer.status not in _AGAIN,
+        wait=_retry_after(answer.headers.get("retry-after", "")),
+        hint=hint,
+    )
+
+
+class _Sink(t.Protocol):
+    """Where a body goes. ``begin`` before each attempt, ``end`` when all of it came."""
+
+    def begin(self) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self, answer: Answer) -> t.Any: ...
+
+
+class _Memory:
+    """A body of ``limit`` bytes at most."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def begin(self) -> None:
+        self._pieces.clear()
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limit:
+            raise _Refusal(f"it is longer than {self._limit} bytes", final=True)
+        self._pieces.append(data)
+
+    def end(self, answer: Answer) -> bytes:  # pylint: disable=unused-argument
+        return b"".join(self._pieces)
+
+
+class _Nothing:
+    """The answer to HEAD, of which the length counts."""
+
+    def begin(self) -> None:
+        """There is nothing to begin."""
+
+    def write(self, data: bytes) -> None:
+        """There is no body."""
+
+    def end(self, answer: Answer) -> t.Optional[int]:
+        length = answer.headers.get("content-length", "")
+        return int(length) if length.isdigit() else None
+
+
+class _File:
+    """A body that goes to ``dest`` by way of ``dest.part``; hashed as it comes.
+
+    What is small is written at once, when all of it is there.
+    """
+
+    def __init__(self, dest: str, on_bytes: t.Optional[t.Callable[[int], None]], check: t.Optional[t.Callable[[Downloaded], None]]) -> None:
+        self._dest = dest
+        self._part = dest + ".part"
+        self._on_bytes = on_bytes
+        self._check = check
+        self._pieces: list[bytes] = []
+        self._held = self._told = 0
+        self._head = b""
+        self._digest = hashlib.sha256()
+        self._descriptor = -1
+
+    def begin(self) -> None:
+        self._close()
+        self._pieces.clear()
+        self._held = 0
+        if self._told:
+            self._tell(-self._told)
+            self._digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._held >= CHUNK:
+            self._flush()
+
+    def end(self, answer: Answer) -> Downloaded:  # pylint: disable=unused-argument
+        self._flush()
+        self._close()
+        downloaded = Downloaded(self._digest.hexdigest(), self._told, self._head)
+        if self._check is not None:
+            self._check(downloaded)
+        with self._explained():
+            os.rename(self._part, self._dest)
+        return downloaded
+
+    def discard(self) -> None:
+        """Leave nothing behind of what has failed."""
+        opened = self._descriptor >= 0 or self._told
+        self._close()
+        if self._told:
+            self._tell(-self._told)
+        if opened or os.path.lexists(self._part):
+            with contextlib.suppress(OSError):
+                os.unlink(self._part)
+
+    def _flush(self) -> None:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._held = 0
+        if not self._told:
+            self._head = data if len(data) <= CHUNK else data[:512]
+        elif len(self._head) > 512:
+            self._head = self._head[:512]
+        with self._explained():
+            if self._descriptor < 0:
+                self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        self._digest.update(data)
+        if data:
+            self._tell(len(data))
+
+    def _tell(self, count: int) -> None:
+        self._told += count
+        if self._on_bytes is not None:
+            self._on_bytes(count)
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _explained(self) -> t.Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise AirgapError(
+                f"{self._dest} can't be written: {exc.strerror}", code="write_failed", subject=self._dest, hint="make room, or check its permissions"
+            ) from exc
+
+
+class _Job:
+    """One thing to get, over all its attempts and redirects. Everything but ``begin`` happens in the transfers' thread."""
+
+    def __init__(
+        self, fetcher: Fetcher, url: str, sink: _Sink, then: t.Callable[[t.Any], None], lane: int, head: bool, stop: t.Optional[threading.Event]
+    ) -> None:
+        self._fetcher = fetcher
+        self._url = self._here = url
+        self._sink = sink
+        self._then = then
+        self._lane = lane
+        self._head = head
+        self._stop = stop
+        self._attempt = 1
+        self._hops = 0
+        self._authorization = ""
+        self._fresh = False
+
+    def begin(self, after: float = 0.0) -> None:
+        """Make the next attempt, from the first URL on."""
+        try:
+            self._here, self._hops = self._url, 0
+            self._sink.begin()
+            self._authorization = self._fetcher.authorization(self._url)
+            self._ask(after)
+        except (_Refusal, AirgapError, Closed) as exc:
+            self._end(exc)
+
+    def _ask(self, after: float = 0.0) -> None:
+        route = self._fetcher.route(self._here)
+        headers = (*_USUAL, "Authorization: " + self._authorization) if self._authorization else _USUAL
+        url = bare_url(self._here)
+        if not _ENCODED.fullmatch(url):
+            # What no URL may hold is encoded, as browsers do.
+            url = urllib.parse.quote(url, safe=_IN_URLS, errors="surrogateescape")
+        exchange = Exchange(route, url, headers, self._sink.write, self._answered, self._lane, self._head, self._fresh, self._stop)
+        self._fetcher.transfers.start(exchange, after)
+
+    def _answered(self, answer: t.Union[Answer, BaseException]) -> None:
+        try:
+            if isinstance(answer, BaseException):
+                raise answer
+            if answer.fault is not None:
+                # An HTTP/2 connection whose other end is gone looks alive.
+                self._fresh = True
+                raise _broken(answer)
+            if answer.status == 200:
+                result = self._sink.end(answer)
+            elif answer.status in _MOVED and answer.headers.get("location"):
+                self._move(answer)
+                return
+            else:
+                raise _refused(answer)
+        except BaseException as exc:  # pylint: disable=broad-except - whoever waits must hear of it
+            self._end(exc)
+            return
+        self._then(result)
+
+    def _move(self, answer: Answer) -> None:
+        """Go where a redirect leads, by our rules."""
+        here = self._here
+        there = urllib.parse.urljoin(bare_url(here), answer.headers["location"])
+        if not is_url(there):
+            raise _Refusal(f"it redirects to {scrub(there)}, which is no URL", status=answer.status, final=True)
+        if scheme_of(there) not in ("http", "https") or (scheme_of(here), scheme_of(there)) == ("https", "http"):
+            raise _Refusal(f"it redirects from {scheme_of(here)} to {public_url(there)}", status=answer.status, final=True)
+        self._hops += 1
+        if self._hops > REDIRECTS:
+            raise _Refusal(f"more than {REDIRECTS} redirects, the last to {public_url(there)}", final=True)
+        if userinfo_header(there):
+            self._authorization = self._fetcher.authorization(there)
+        elif origin_of(there) != origin_of(here):
+            self._authorization = ""
+        self._here = there
+        self._ask()
+
+    def _end(self, exc: BaseException) -> None:
+        """Try again, or give up."""
+        if isinstance(exc, _Refusal) and not exc.final and self._attempt < self._fetcher.attempts:
+            wait = self._fetcher.wait(self._attempt, exc)
+            self._attempt += 1
+            self.begin(wait)
+            return
+        if isinstance(self._sink, _File):
+            self._sink.discard()
+        self._then(_explained(exc, self._url, self._attempt))
+
+
+def _explained(exc: BaseException, url: str, attempts: int = 1) -> BaseException:
+    """A refusal, as it's told to who asked."""
+    if isinstance(exc, Closed):
+        exc = _Refusal("it was given up")
+    if not isinstance(exc, _Refusal):
+        return exc
+    tries = f" ({attempts} attempts)" if attempts > 1 else ""
+    return NotFetched(
+        f"{public_url(url)} can't be had: {exc.said}{tries}",
+        status=exc.status,
+        answer=exc.answer,
+        attempts=attempts,
+        subject=public_url(url),
+        hint=exc.hint,
+    )
 
 
 class Fetcher:
@@ -162,14 +414,14 @@ class Fetcher:
     Credentials come from the URL, or for https from the netrc file ($NETRC, ~/.netrc), and go to that origin only. As with
     the go command, they are never sent over plain http, and https never redirects to http.
 
-    :param connections: kept-alive connections to one server at most; more threads than that wait for one.
+    :param connections: to one server at most; what needs more waits.
     :param attempts: how often one thing is tried.
     :param connect_timeout: seconds.
     :param read_timeout: seconds without a single byte.
     :param base_wait: seconds; the upper bound of the first wait, doubled for each that follows.
     :param longest_wait: seconds; the bound of any wait, Retry-After's included.
-    :param sleep: waits for the given seconds.
-    :raises ToolMissing: no urllib3, or an old one.
+    :param pause: is told the seconds that a wait is to last, and gives those that it will.
+    :raises ToolMissing: no pycurl.
     """
 
     def __init__(
@@ -181,27 +433,26 @@ class Fetcher:
         read_timeout: float = 60,
         base_wait: float = 0.5,
         longest_wait: float = 60,
-        sleep: t.Callable[[float], None] = time.sleep,
+        pause: t.Callable[[float], float] = lambda seconds: seconds,
     ) -> None:
-        # urllib3 1 can't verify a server that is named by its IP address.
-        if not HAS_URLLIB3 or not hasattr(urllib3, "BaseHTTPResponse"):
+        if not HAS_PYCURL:
             raise ToolMissing(
-                "the Python library urllib3, 2 or newer, is not here",
-                subject="urllib3",
-                expected="2 or newer",
-                hint="install it for the Python that runs this (pip install 'urllib3>=2')",
+                "the Python library pycurl is not here",
+                subject="pycurl",
+                expected="7.45 or newer",
+                hint="install it for the Python that runs this (pip install pycurl, or the system's package python3-pycurl)",
             )
-        self._connections = connections
-        self._attempts = attempts
-        self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
+        self.attempts = attempts
+        self.transfers = Transfers(connections, connect_timeout, read_timeout)
         self._base_wait = base_wait
         self._longest_wait = longest_wait
-        self._sleep = sleep
+        self._pause = pause
         self._proxies = Proxies()
         self._lock = threading.Lock()
-        self._managers: dict[str, urllib3.PoolManager] = {}
-        self._tls: t.Optional[ssl.SSLContext] = None
+        self._routes: dict[tuple[str, str, int], Route] = {}
+        self._trust: t.Optional[int] = None
         self._credentials: t.Optional[dict[str, tuple[str, str]]] = None
+        self._readers: t.Optional[concurrent.futures.ThreadPoolExecutor] = None
 
     def __enter__(self) -> Fetcher:
         return self
@@ -210,195 +461,108 @@ class Fetcher:
         self.close()
 
     def close(self) -> None:
-        """Close the kept-alive connections."""
+        """End what is under way, and close the kept-alive connections."""
+        self.transfers.close()
         with self._lock:
-            for manager in self._managers.values():
-                manager.clear()
-            self._managers.clear()
+            readers, self._readers = self._readers, None
+            trust, self._trust = self._trust, None
+        if readers is not None:
+            readers.shutdown()
+        if trust is not None:
+            os.close(trust)
 
     def get(self, url: str, limit: int = 16 << 20) -> bytes:
         """The whole body, of ``limit`` bytes at most.
 
         :raises NotFetched: it could not be had, or is longer than that.
         """
-        return self._insist(url, lambda: self._get(url, limit))
+        return t.cast(bytes, self._waited(url, _Memory(limit)))
 
     def size(self, url: str) -> t.Optional[int]:
         """How many bytes the body has, when the server says so (HEAD).
 
         :raises NotFetched: it could not be had.
         """
-        return self._insist(url, lambda: self._size(url))
+        return t.cast("t.Optional[int]", self._waited(url, _Nothing(), head=True))
 
-    def download(self, url: str, dest: str, on_bytes: t.Optional[t.Callable[[int], None]] = None) -> Downloaded:
+    def download(
+        self,
+        url: str,
+        dest: str,
+        on_bytes: t.Optional[t.Callable[[int], None]] = None,
+        check: t.Optional[t.Callable[[Downloaded], None]] = None,
+        bulk: bool = False,
+    ) -> Downloaded:
         """Stream the body to ``dest``, by way of ``dest.part``: under ``dest`` there is all of it or nothing new.
 
         The caller syncs (a batch at once), and lets no two threads load the same ``dest``.
 
         :param on_bytes: is told the bytes as they arrive; a negative number when an attempt broke off and they don't count.
+        :param check: looks at what arrived before it gets its name; what it raises is raised, and nothing gets the name.
+        :param bulk: it may be many megabytes.
         :raises NotFetched: it could not be had.
         :raises AirgapError: it could not be written.
         """
-        part = dest + ".part"
+        return t.cast(Downloaded, self._waited(url, _File(dest, on_bytes, check), BULK if bulk else URGENT))
+
+    def begin(
+        self,
+        url: str,
+        dest: str,
+        then: t.Callable[[Outcome], None],
+        on_bytes: t.Optional[t.Callable[[int], None]] = None,
+        check: t.Optional[t.Callable[[Downloaded], None]] = None,
+        bulk: bool = False,
+        stop: t.Optional[threading.Event] = None,
+    ) -> None:
+        """``download``, but nobody waits for it: thousands can be begun at once.
+
+        :param then: gets what ``download`` would have returned or raised. It, ``on_bytes`` and ``check`` are called by the thread that does
+            all transfers, so they are quick, and wait for nothing.
+        :param stop: once it's set, what hasn't begun isn't.
+        """
+        sink = _File(dest, on_bytes, check)
+        if scheme_of(url) != "file":
+            _Job(self, url, sink, then, BULK if bulk else SMALL, False, stop).begin()
+            return
+        with self._lock:
+            if self._readers is None:
+                self._readers = concurrent.futures.ThreadPoolExecutor(4, thread_name_prefix="read")
+            self._readers.submit(self._read_then, url, sink, then, stop)
+
+    def _read_then(self, url: str, sink: _File, then: t.Callable[[Outcome], None], stop: t.Optional[threading.Event]) -> None:
         try:
-            downloaded = self._insist(url, lambda: self._download(url, part, on_bytes or (lambda count: None)))
-            os.rename(part, dest)
-        except OSError as exc:
-            raise AirgapError(
-                f"{dest} can't be written: {exc.strerror}", code="write_failed", subject=dest, hint="make room, or check its permissions"
-            ) from exc
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(part)
-        return downloaded
+            if stop is not None and stop.is_set():
+                raise _Refusal("it was given up")
+            outcome: Outcome = _read(url, sink)
+        except BaseException as exc:  # pylint: disable=broad-except - whoever waits must hear of it
+            sink.discard()
+            outcome = _explained(exc, url)
+        then(outcome)
 
-    def _insist(self, url: str, attempt: t.Callable[[], T]) -> T:
-        for number in range(1, self._attempts + 1):
-            try:
-                return attempt()
-            except _Refusal as refusal:
-                if refusal.final or number == self._attempts:
-                    tries = f" ({number} attempts)" if number > 1 else ""
-                    raise NotFetched(
-                        f"{public_url(url)} can't be had: {refusal.said}{tries}",
-                        status=refusal.status,
-                        answer=refusal.answer,
-                        attempts=number,
-                        subject=public_url(url),
-                        hint=refusal.hint,
-                    ) from None
-                wait = refusal.wait
-            if wait is None:
-                wait = random.uniform(0, self._base_wait * 2 ** (number - 1))
-            self._sleep(min(wait, self._longest_wait))
-        raise AssertionError("a Fetcher tries at least once")
-
-    def _get(self, url: str, limit: int) -> bytes:
-        return b"".join(self._chunks(url, limit))
-
-    def _size(self, url: str) -> t.Optional[int]:
+    def _waited(self, url: str, sink: _Sink, lane: int = URGENT, head: bool = False) -> t.Any:
         if scheme_of(url) == "file":
-            with _open_file(url) as stream:
-                return os.fstat(stream.fileno()).st_size
-        with self._opened("HEAD", url) as response:
-            length = response.headers.get("Content-Length", "")
-        return int(length) if length.isdigit() else None
+            try:
+                return _read(url, sink)
+            except BaseException as exc:
+                if isinstance(sink, _File):
+                    sink.discard()
+                raise _explained(exc, url) from None
+        future: concurrent.futures.Future[t.Any] = concurrent.futures.Future()
+        _Job(self, url, sink, future.set_result, lane, head, None).begin()
+        result = future.result()
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
-    def _download(self, url: str, part: str, on_bytes: t.Callable[[int], None]) -> Downloaded:
-        digest = hashlib.sha256()
-        size = 0
-        try:
-            with open(part, "wb") as stream:
-                for chunk in self._chunks(url, None):
-                    stream.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
-                    on_bytes(len(chunk))
-        except _Refusal:
-            if size:
-                on_bytes(-size)
-            raise
-        return Downloaded(digest.hexdigest(), size)
+    # -- what a job asks
 
-    def _chunks(self, url: str, limit: t.Optional[int]) -> t.Iterator[bytes]:
-        """The body in pieces; a body that ends early or runs over the limit is a refusal."""
-        size = 0
-        for chunk in self._file_chunks(url) if scheme_of(url) == "file" else self._http_chunks(url):
-            size += len(chunk)
-            if limit is not None and size > limit:
-                raise _Refusal(f"it is longer than {limit} bytes", final=True)
-            yield chunk
+    def wait(self, attempt: int, refusal: _Refusal) -> float:
+        """Seconds from this attempt to the next."""
+        wait = random.uniform(0, self._base_wait * 2 ** (attempt - 1)) if refusal.wait is None else refusal.wait
+        return self._pause(min(wait, self._longest_wait))
 
-    @staticmethod
-    def _file_chunks(url: str) -> t.Iterator[bytes]:
-        with _open_file(url) as stream:
-            while True:
-                chunk = stream.read(CHUNK)
-                if not chunk:
-                    return
-                yield chunk
-
-    def _http_chunks(self, url: str) -> t.Iterator[bytes]:
-        with self._opened("GET", url) as response:
-            while True:
-                with _translated():
-                    chunk = response.read(CHUNK)
-                if not chunk:
-                    return
-                yield chunk
-
-    @contextlib.contextmanager
-    def _opened(self, method: str, url: str) -> t.Iterator[urllib3.BaseHTTPResponse]:
-        """A 200 answer, wherever redirects led. Its connection is kept when the body was read to the end."""
-        response = self._follow(method, url)
-        whole = False
-        try:
-            yield response
-            whole = True
-        finally:
-            if not whole:
-                response.close()
-            response.release_conn()
-
-    def _follow(self, method: str, url: str) -> urllib3.BaseHTTPResponse:
-        here = url
-        authorization = self._authorization(url)
-        for _hop in range(REDIRECTS + 1):
-            headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-            if authorization:
-                headers["Authorization"] = authorization
-            with _translated():
-                response = self._manager(here).request(
-                    method,
-                    bare_url(here),
-                    headers=headers,
-                    redirect=False,
-                    retries=False,
-                    preload_content=False,
-                    enforce_content_length=True,
-                    timeout=self._timeout,
-                )
-            if response.status == 200:
-                return response
-            location = response.headers.get("Location", "")
-            if response.status not in _MOVED or not location:
-                raise self._refused(response)
-            _words(response)
-            response.close()
-            response.release_conn()
-            there = urllib.parse.urljoin(bare_url(here), location)
-            if not is_url(there):
-                raise _Refusal(f"it redirects to {scrub(there)}, which is no URL", status=response.status, final=True)
-            if scheme_of(there) not in ("http", "https") or (scheme_of(here), scheme_of(there)) == ("https", "http"):
-                raise _Refusal(f"it redirects from {scheme_of(here)} to {public_url(there)}", status=response.status, final=True)
-            if userinfo_header(there):
-                authorization = self._authorization(there)
-            elif origin_of(there) != origin_of(here):
-                authorization = ""
-            here = there
-        raise _Refusal(f"more than {REDIRECTS} redirects, the last to {public_url(here)}", final=True)
-
-    @staticmethod
-    def _refused(response: urllib3.BaseHTTPResponse) -> _Refusal:
-        answer = _words(response)
-        response.close()
-        response.release_conn()
-        said = f"{response.status} {scrub(response.reason or '')}".strip()
-        hint = ""
-        if response.status in (401, 403):
-            hint = "if it needs credentials, put them into the netrc file"
-        elif response.status == 407:
-            hint = "put the proxy's user name and password into HTTPS_PROXY or HTTP_PROXY"
-        return _Refusal(
-            f"{said}: {answer}" if answer else said,
-            status=response.status,
-            answer=answer,
-            final=response.status not in _AGAIN,
-            wait=_retry_after(response.headers.get("Retry-After", "")),
-            hint=hint,
-        )
-
-    def _authorization(self, url: str) -> str:
+    def authorization(self, url: str) -> str:
         """The Authorization header for a URL; empty for none."""
         header = userinfo_header(url)
         if header:
@@ -411,41 +575,53 @@ class Fetcher:
             if self._credentials is None:
                 self._credentials = netrc()
             credentials = self._credentials
+        if not credentials:
+            return ""
         pair = credentials.get(urllib.parse.urlsplit(url).hostname or "")
         return basic_header(*pair) if pair else ""
 
-    def _manager(self, url: str) -> urllib3.PoolManager:
+    def route(self, url: str) -> Route:
         """The connections for a URL: straight, or through its proxy."""
-        scheme = scheme_of(url)
-        if scheme not in ("http", "https"):
-            raise _Refusal(f"URLs of the scheme {scheme!r} can't be fetched", final=True, hint="use https, http or file")
-        proxy = self._proxies.for_url(url)
+        origin = origin_of(url)
         with self._lock:
-            manager = self._managers.get(proxy)
-            if manager is None:
-                if self._tls is None:
-                    self._tls = tls_context()
-                manager = self._managers[proxy] = self._connect(proxy, self._tls)
-            return manager
+            route = self._routes.get(origin)
+            if route is None:
+                route = self._routes[origin] = self._find_route(url, origin)
+            return route
 
-    def _connect(self, proxy: str, tls: ssl.SSLContext) -> urllib3.PoolManager:
-        # Many hosts each with a few connections are possible (redirects), so pools are plentiful; block makes the bound real.
-        if not proxy:
-            return urllib3.PoolManager(num_pools=64, maxsize=self._connections, block=True, ssl_context=tls)
-        if scheme_of(proxy) not in ("http", "https"):
+    def _find_route(self, url: str, origin: tuple[str, str, int]) -> Route:
+        if origin[0] not in ("http", "https"):
+            raise _Refusal(f"URLs of the scheme {origin[0]!r} can't be fetched", final=True, hint="use https, http or file")
+        proxy = self._proxies.for_url(url)
+        if proxy and scheme_of(proxy) not in ("http", "https"):
             raise _Refusal(
                 f"the proxy {public_url(proxy)} is none that speaks HTTP", final=True, hint="set HTTPS_PROXY and HTTP_PROXY to an http:// or https:// URL"
             )
-        authorization = userinfo_header(proxy)
-        return urllib3.ProxyManager(
-            bare_url(proxy),
-            num_pools=64,
-            maxsize=self._connections,
-            block=True,
-            ssl_context=tls,
-            proxy_ssl_context=tls,
-            proxy_headers={"Proxy-Authorization": authorization} if authorization else {},
-        )
+        trust = ""
+        if "https" in (origin[0], scheme_of(proxy)):
+            if self._trust is None:
+                content = trusted_certificates()
+                # A file without a name: libcurl reads a file once for all connections, but what is in memory for each anew.
+                self._trust = os.memfd_create("certificates", os.MFD_CLOEXEC)
+                with open(self._trust, "wb", closefd=False) as stream:
+                    stream.write(content)
+            trust = f"/proc/self/fd/{self._trust}"
+        parts = urllib.parse.urlsplit(proxy)
+        pair = (urllib.parse.unquote(parts.username or ""), urllib.parse.unquote(parts.password or "")) if userinfo_header(proxy) else None
+        return Route(origin, bare_url(proxy) if proxy else "", pair, trust)
+
+
+def _read(url: str, sink: _Sink) -> t.Any:
+    """A file:// URL's content, given to ``sink``."""
+    with _open_file(url) as stream:
+        if isinstance(sink, _Nothing):
+            return os.fstat(stream.fileno()).st_size
+        sink.begin()
+        while True:
+            chunk = stream.read(CHUNK)
+            if not chunk:
+                return sink.end(Answer(200))
+            sink.write(chunk)
 
 
 def _open_file(url: str) -> t.BinaryIO:

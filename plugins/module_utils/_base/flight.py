@@ -32,19 +32,30 @@ class Flights(t.Generic[K, V]):
 
         :raises BaseException: what ``make`` raised.
         """
-        with self._lock:
-            flight = self._flights.get(key)
-            ours = flight is None
-            if flight is None:
-                flight = self._flights[key] = concurrent.futures.Future()
+        flight, ours = self.board(key)
         if not ours:
             return flight.result()
         try:
             result = make()
         except BaseException as exc:
-            with self._lock:
-                del self._flights[key]
-            flight.set_exception(exc)
+            self.fail(key, exc)
             raise
-        flight.set_result(result)
+        self.land(key, result)
         return result
+
+    def board(self, key: K) -> tuple[concurrent.futures.Future[V], bool]:
+        """The flight for ``key``, and whether it's the caller's: then the caller has to ``land`` or ``fail`` it, at any time and in any thread."""
+        with self._lock:
+            flight = self._flights.get(key)
+            if flight is not None:
+                return flight, False
+            flight = self._flights[key] = concurrent.futures.Future()
+            return flight, True
+
+    def land(self, key: K, result: V) -> None:
+        self._flights[key].set_result(result)
+
+    def fail(self, key: K, exc: BaseException) -> None:
+        with self._lock:
+            flight = self._flights.pop(key)
+        flight.set_exception(exc)

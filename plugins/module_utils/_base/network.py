@@ -18,7 +18,7 @@ import urllib.request
 from .errors import SpecInvalid
 from .urls import origin_of
 
-_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_CERTIFICATE = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----[^-]+-----END (?:X509 )?CERTIFICATE-----")
 
 
 def read_netrc(text: str) -> dict[str, tuple[str, str]]:
@@ -59,43 +59,65 @@ def netrc() -> dict[str, tuple[str, str]]:
         raise SpecInvalid(f"{path} can't be read: {exc.strerror}", subject=path, hint="make it readable, or point NETRC elsewhere") from None
 
 
-def _load_ca(context: ssl.SSLContext, variable: str, path: str) -> None:
-    """Trust the certificates of a file or directory that the environment names."""
-    try:
-        if not os.path.isdir(path):
-            context.load_verify_locations(cafile=path)
-            return
-        names = sorted(os.listdir(path))
-        if any(_HASHED_NAME.fullmatch(name) for name in names):
-            context.load_verify_locations(capath=path)
-            return
-        # OpenSSL finds only hashed names in a directory; Go reads every file, and people set these variables for Go.
-        for name in names:
-            with contextlib.suppress(ssl.SSLError, IsADirectoryError):
-                context.load_verify_locations(cafile=os.path.join(path, name))
-    except (OSError, ssl.SSLError) as exc:
-        raise SpecInvalid(
-            f"{variable} names {path}, which holds no certificates that can be read: {exc.strerror or exc}",
-            subject=variable,
-            found=path,
-            hint="let it name a file of PEM certificates, or unset it",
-        ) from None
+def _add_certificates(context: ssl.SSLContext, found: dict[bytes, bool], path: str) -> bool:
+    """Note a file's certificates, and whether OpenSSL can read each; whether there is one that it can."""
+    with open(path, "rb") as stream:
+        here = _CERTIFICATE.findall(stream.read())
+    for one in here:
+        if one not in found:
+            try:
+                context.load_verify_locations(cadata=one.decode("ascii"))
+                found[one] = True
+            except (ssl.SSLError, ValueError):
+                found[one] = False
+    return any(found[one] for one in here)
 
 
-def tls_context() -> ssl.SSLContext:
-    """Verify servers by the system's CAs (SSL_CERT_FILE and SSL_CERT_DIR replace them) and by those of
-    REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.
+def trusted_certificates() -> bytes:
+    """What to verify servers by, as PEM: the system's CAs (SSL_CERT_FILE and SSL_CERT_DIR replace them) and those of
+    REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE. Of a directory every file counts, as for Go, whatever it's called.
 
     :raises SpecInvalid: a variable names what can't be read.
     """
-    context = ssl.create_default_context()
-    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        if os.environ.get(variable):
-            _load_ca(context, variable, os.environ[variable])
-    for path in filter(None, os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)):
+    defaults = ssl.get_default_verify_paths()
+    # A variable that is set to nothing names nothing.
+    files = [("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE") or defaults.openssl_cafile)]
+    files += [(variable, os.environ.get(variable, "")) for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
+    directories = (os.environ.get("SSL_CERT_DIR") or defaults.openssl_capath).split(os.pathsep)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    found: dict[bytes, bool] = {}
+    for variable, path in files:
         if os.path.isdir(path):
-            _load_ca(context, "SSL_CERT_DIR", path)
-    return context
+            directories.append(path)
+            continue
+        try:
+            if not path or (not os.environ.get(variable) and not os.path.exists(path)):
+                continue
+            any_sound = _add_certificates(context, found, path)
+        except OSError as exc:
+            raise _no_certificates(variable, path, exc.strerror or str(exc)) from None
+        if not any_sound and os.environ.get(variable):
+            raise _no_certificates(variable, path, "no certificate in PEM")
+    seen: set[tuple[int, int]] = set()
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
+                # Most are there under two names.
+                with contextlib.suppress(OSError):
+                    info = entry.stat()
+                    if entry.is_file() and (info.st_dev, info.st_ino) not in seen:
+                        seen.add((info.st_dev, info.st_ino))
+                        _add_certificates(context, found, entry.path)
+    return b"".join(one + b"\n" for one, sound in found.items() if sound)
+
+
+def _no_certificates(variable: str, path: str, why: str) -> SpecInvalid:
+    return SpecInvalid(
+        f"{variable} names {path}, which holds no certificates that can be read: {why}",
+        subject=variable,
+        found=path,
+        hint="let it name a file of PEM certificates, or unset it",
+    )
 
 
 class Proxies:

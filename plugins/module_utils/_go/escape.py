@@ -11,6 +11,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
@@ -121,6 +122,7 @@ def _unescape(text: str) -> str:
     return re.sub(r"!([a-z])", lambda match: match.group(1).upper(), text)
 
 
+@functools.lru_cache(maxsize=4096)
 def escape_path(module: str) -> str:
     """``github.com/BurntSushi/toml`` as ``github.com/!burnt!sushi/toml``.
 
@@ -137,6 +139,7 @@ def unescape_path(escaped: str) -> str:
     return check_module(_unescape(escaped))
 
 
+@functools.lru_cache(maxsize=4096)
 def escape_version(version: str) -> str:
     """A version (or a query that can be a file name, such as a branch without slashes) as it's written in URLs.
 

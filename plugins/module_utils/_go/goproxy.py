@@ -10,6 +10,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
@@ -21,7 +22,7 @@ import typing as t
 import urllib.parse
 
 from .._base.errors import CommandFailed, FetchFailed, SpecInvalid
-from .._base.fetch import ANSWER, Downloaded, Fetcher, NotFetched
+from .._base.fetch import ANSWER, Downloaded, Fetcher, NotFetched, Outcome
 from .._base.files import link_or_copy, sha256_of
 from .._base.flight import Flights
 from .._base.process import Finished, run
@@ -177,10 +178,11 @@ def _info_fault(content: bytes, version: str = "") -> str:
     return f"the .info of {found}" if version and found != version else ""
 
 
-def _file_fault(path: str, ext: str, version: str) -> str:
-    """Why a file that came with status 200 can't be meant: login pages and error pages do. Hashes are proved elsewhere."""
-    with open(path, "rb") as stream:
-        head = stream.read(1 << 20 if ext == "info" else 512)
+def _file_fault(head: bytes, ext: str, version: str) -> str:
+    """Why a file that came with status 200 can't be meant: login pages and error pages do. Hashes are proved elsewhere.
+
+    :param head: all of it when it's small, as each .info is; else its beginning.
+    """
     if ext == "info":
         return _info_fault(head, version)
     if ext == "zip" and not head.startswith(b"PK"):
@@ -221,25 +223,69 @@ class Upstream:
         :raises SpecInvalid: Go would not take that path or version.
         """
         path = proxy_path(module, version, ext)
-        label = f"{module}@{version}"
-        beside = dest + ".new"
 
         def from_url(base: str) -> Downloaded:
-            downloaded = self._fetcher.download(_under(base, path), beside, on_bytes)
-            fault = _file_fault(beside, ext, version)
-            if fault:
-                raise _nonsense(public_url(_under(base, path)), fault)
-            return downloaded
+            url = _under(base, path)
+            return self._fetcher.download(url, dest, on_bytes, _no_nonsense(url, ext, version), ext == "zip")
 
-        def from_direct() -> Downloaded:
-            source = self._direct.file(module, version, ext)
+        return self._walk(module, _label(module, version, ext), from_url, lambda: self._from_direct(module, version, ext, dest))
+
+    def begin(
+        self,
+        module: str,
+        version: str,
+        ext: str,
+        dest: str,
+        then: t.Callable[[Outcome], None],
+        on_bytes: t.Callable[[int], None],
+        stop: threading.Event,
+        pool: concurrent.futures.Executor,
+    ) -> None:
+        """``fetch``, but nobody waits for it, as ``Fetcher.begin``.
+
+        :param pool: threads for what takes its time, which is version control.
+        :raises SpecInvalid: Go would not take that path or version.
+        """
+        path = proxy_path(module, version, ext)
+        entries = self._entries(module)
+        said: list[tuple[Entry, FetchFailed]] = []
+
+        def ask() -> None:
+            entry = entries[len(said)]
+            if entry.kind == "url":
+                url = _under(entry.url, path)
+                self._fetcher.begin(url, dest, answered, on_bytes, _no_nonsense(url, ext, version), ext == "zip", stop)
+            elif entry.kind == "off":
+                answered(_off())
+            else:
+                pool.submit(ask_direct)
+
+        def ask_direct() -> None:
+            try:
+                outcome: Outcome = self._from_direct(module, version, ext, dest)
+            except BaseException as exc:  # pylint: disable=broad-except - whoever waits must hear of it
+                outcome = exc
+            answered(outcome)
+
+        def answered(outcome: Outcome) -> None:
+            if isinstance(outcome, FetchFailed):
+                said.append((entries[len(said)], outcome))
+                if _goes_on(*said[-1]) and len(said) < len(entries) and not stop.is_set():
+                    ask()
+                    return
+                outcome = _none_had(_label(module, version, ext), said)
+            then(outcome)
+
+        ask()
+
+    def _from_direct(self, module: str, version: str, ext: str, dest: str) -> Downloaded:
+        source = self._direct.file(module, version, ext)
+        beside = dest + ".new"
+        try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside)
             link_or_copy(source, beside)
-            return Downloaded(*sha256_of(beside))
-
-        try:
-            downloaded = self._walk(module, f"{label} (.{ext})", from_url, from_direct)
+            downloaded = Downloaded(*sha256_of(beside))
             os.rename(beside, dest)
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -300,18 +346,45 @@ class Upstream:
         said.append((DIRECT, NotFetched("its own URL is not known", status=404, answer="its own URL is not known")))
         raise _none_had(f"checksum database {name}", said)
 
+    def _entries(self, module: str) -> tuple[Entry, ...]:
+        return (DIRECT,) if matches(self._noproxy, module) else self._chain
+
     def _walk(self, module: str, label: str, from_url: t.Callable[[str], T], from_direct: t.Callable[[], T]) -> T:
         said: list[tuple[Entry, FetchFailed]] = []
-        for entry in (DIRECT,) if matches(self._noproxy, module) else self._chain:
+        for entry in self._entries(module):
             try:
                 if entry.kind == "off":
-                    raise NotFetched("GOPROXY says off: no further place is asked", status=404, answer="off: no further place is asked")
+                    raise _off()
                 return from_direct() if entry.kind == "direct" else from_url(entry.url)
             except FetchFailed as exc:
                 said.append((entry, exc))
-                if not entry.any_error and getattr(exc, "status", None) not in ABSENT:
+                if not _goes_on(entry, exc):
                     break
         raise _none_had(label, said) from said[-1][1]
+
+
+def _goes_on(entry: Entry, failure: FetchFailed) -> bool:
+    """Whether Go would ask the next entry after this one failed."""
+    return entry.any_error or getattr(failure, "status", None) in ABSENT
+
+
+def _off() -> NotFetched:
+    return NotFetched("GOPROXY says off: no further place is asked", status=404, answer="off: no further place is asked")
+
+
+def _label(module: str, version: str, ext: str) -> str:
+    return f"{module}@{version} (.{ext})"
+
+
+def _no_nonsense(url: str, ext: str, version: str) -> t.Callable[[Downloaded], None]:
+    """Refuses what came from ``url`` and can't be meant."""
+
+    def check(downloaded: Downloaded) -> None:
+        fault = _file_fault(downloaded.head, ext, version)
+        if fault:
+            raise _nonsense(public_url(url), fault)
+
+    return check
 
 
 def _under(base: str, path: str) -> str:

@@ -15,15 +15,16 @@ import base64
 import hashlib
 import typing as t
 
-from .modzip import Member, ModuleZip
+from .modzip import WHOLE, ZLIB, Codec, Member, ModuleZip
 
 
-def zip_h1(path: str) -> str:
+def zip_h1(path: str, codec: Codec = ZLIB) -> str:
     """The h1 of a module zip (names as they are in the zip, ``module@version/path``), in bounded memory.
 
+    :param codec: what inflates.
     :raises ModuleRefused: the file is no zip, or damaged.
     """
-    with ModuleZip(path) as archive:
+    with ModuleZip(path, codec) as archive:
         return archive_h1(archive)
 
 
@@ -32,7 +33,9 @@ def archive_h1(archive: ModuleZip) -> str:
     summary = Summary()
     # Of two members of one name Go hashes the last, twice: a map from names to files, and the list of all names.
     last: dict[bytes, Member] = {member.raw: member for member in archive.members}
-    digests = {raw: digest(archive.chunks(member)).hexdigest() for raw, member in last.items()}
+    digests = {
+        raw: (hashlib.sha256(archive.content(member)) if member.size <= WHOLE else digest(archive.chunks(member))).hexdigest() for raw, member in last.items()
+    }
     for member in archive.members:
         if b"\n" in member.raw:
             raise archive.refusal(repr(member.raw), "has a newline in its name, for which h1 is not defined")

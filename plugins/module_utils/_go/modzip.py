@@ -10,6 +10,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -23,9 +24,18 @@ from .._base.errors import ModuleRefused
 #: Members up to this size are held in memory whole; bigger ones are streamed in pieces of it.
 WHOLE = 1 << 20
 
+#: How much of the file is read at once.
+_WINDOW = 1 << 20
+
+# APPNOTE.TXT of PKWARE, 4.3.7, 4.3.12 and 4.3.16: a member's header, its entry in the directory, the end of the directory.
 _LOCAL = struct.Struct("<4s5H3L2H")
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_END = struct.Struct("<4s4H2LH")
+# The newest version of the format that zipfile takes.
+_NEWEST = 63
 # Bits of a member's flags that say: encrypted, a patch, strongly encrypted, with a hidden directory.
 _UNREADABLE = 0x0001 | 0x0020 | 0x0040 | 0x2000
+_UTF8 = 0x0800
 
 #: golang.org/x/mod/zip.MaxZipFile: the most bytes that a module may have, packed and unpacked.
 MAX_UNPACKED = 500 << 20
@@ -33,28 +43,110 @@ MAX_UNPACKED = 500 << 20
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
+class Inflater(t.Protocol):
+    """What a ``decompressobj`` can do."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+
+    def decompress(self, data: t.Any, max_length: int, /) -> bytes: ...
+
+
+class Codec(t.Protocol):
+    """What inflates and makes CRCs: the module zlib, or one that's like it and faster."""
+
+    error: type[Exception]
+
+    def decompressobj(self, wbits: int, /) -> Inflater: ...
+
+    def crc32(self, data: t.Any, value: int, /) -> int: ...
+
+
+ZLIB = t.cast(Codec, zlib)
+
+
 class Member(t.NamedTuple):
-    """One entry of the zip's directory: ``raw`` is its name as the zip has it, ``size`` its bytes unpacked."""
+    """One entry of the zip's directory: ``raw`` is its name as the zip has it, ``size`` its bytes unpacked, ``packed`` as they are there;
+    ``mode`` is st_mode where the zip has one.
+    """
 
     raw: bytes
     size: int
-    info: zipfile.ZipInfo
+    packed: int
+    method: int
+    flags: int
+    crc: int
+    offset: int
+    mode: int
 
 
 class ModuleZip:
     """An open module zip: ``members`` in the directory's order, and their contents. Use it with ``with``.
 
+    :param codec: what inflates.
     :raises ModuleRefused: what is there is no zip, or a damaged one.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, codec: Codec = ZLIB) -> None:
         self.path = path
+        self._codec = codec
+        self._window = b""
+        self._at = 0
+        self._stream = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by __exit__
         try:
-            with zipfile.ZipFile(path) as archive:
-                self.members = [Member(_raw_name(info), info.file_size, info) for info in archive.infolist()]
+            self.members = self._plain_directory() or self._any_directory()
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def _any_directory(self) -> list[Member]:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return [
+                    Member(
+                        *(_raw_name(info), info.file_size, info.compress_size, info.compress_type, info.flag_bits, info.CRC, info.header_offset),
+                        info.external_attr >> 16,
+                    )
+                    for info in archive.infolist()
+                ]
         except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as exc:
             raise self.refusal("", f"is not a zip that can be read ({exc})") from None
-        self._stream = open(path, "rb")  # noqa: SIM115 - closed by __exit__
+
+    def _plain_directory(self) -> t.Optional[list[Member]]:
+        """The directory of a zip as Go writes them; None when there is anything special about it.
+
+        zipfile takes ten times as long to read one, which is more than inflating the small files that most modules are made of.
+        """
+        size = self._stream.seek(0, os.SEEK_END)
+        if size < _END.size:
+            return None
+        self._stream.seek(size - _END.size)
+        signature, disk, first_disk, here, count, length, offset, comment = _END.unpack(self._stream.read(_END.size))
+        if signature != b"PK\x05\x06" or disk or first_disk or here != count or count == 0xFFFF or comment or offset + length + _END.size != size:
+            return None
+        self._stream.seek(offset)
+        directory = self._stream.read(length)
+        members = []
+        place = 0
+        try:
+            for _number in range(count):
+                (signature, _made, needed, flags, method, _time, _date, crc, packed, unpacked, name, extra, remark, disk, _inside, outside, at) = (
+                    _ENTRY.unpack_from(directory, place)
+                )
+                place += _ENTRY.size
+                raw = directory[place : place + name]
+                place += name + extra + remark
+                if signature != b"PK\x01\x02" or needed > _NEWEST or disk or 0xFFFFFFFF in (packed, unpacked, at):
+                    return None
+                if not raw.isascii():
+                    raw.decode("utf-8" if flags & _UTF8 else "cp437")
+                members.append(Member(raw, unpacked, packed, method, flags, crc, at, outside >> 16))
+        except (struct.error, UnicodeDecodeError):
+            return None
+        return members if place == length == len(directory) else None
 
     def __enter__(self) -> ModuleZip:
         return self
@@ -73,13 +165,49 @@ class ModuleZip:
         """The contents, in pieces of at most ``WHOLE`` bytes; the last piece comes only when length and CRC are right."""
         try:
             yield from self._chunks(member)
-        except (zipfile.BadZipFile, EOFError, zlib.error) as exc:
+        except (zipfile.BadZipFile, EOFError, zlib.error, self._codec.error) as exc:
             raise self.refusal(printable(member.raw), f"can't be unpacked ({exc})") from None
+
+    def content(self, member: Member) -> bytes:
+        """The contents of a member of at most ``WHOLE`` bytes, as ``chunks`` gives them."""
+        if member.packed <= WHOLE and not member.flags & _UNREADABLE:
+            data = self._packed(member)
+            content = b""
+            if data is not None and member.method == zipfile.ZIP_DEFLATED:
+                inflater = self._codec.decompressobj(-zlib.MAX_WBITS)
+                with contextlib.suppress(zlib.error, self._codec.error):
+                    # One byte more than there may be tells a member that is too long.
+                    content = inflater.decompress(data, member.size + 1)
+                    if not inflater.eof:
+                        data = None
+            elif data is not None and member.method == zipfile.ZIP_STORED:
+                content = bytes(data)
+            if data is not None and len(content) == member.size and self._codec.crc32(content, 0) == member.crc:
+                return content
+        # Whatever is wrong or unusual is found out, and told, by the thorough way.
+        return b"".join(self.chunks(member))
+
+    def _packed(self, member: Member) -> t.Optional[memoryview]:
+        """A small member's data as they are in the zip; None when what stands before them isn't as usual."""
+        start = member.offset - self._at
+        after = start + _LOCAL.size + len(member.raw)
+        if start < 0 or after + member.packed + 64 > len(self._window):
+            self._stream.seek(member.offset)
+            self._window = self._stream.read(_WINDOW + member.packed)
+            self._at = member.offset
+            start, after = 0, _LOCAL.size + len(member.raw)
+        if after > len(self._window):
+            return None
+        signature, *_rest, length, extra = _LOCAL.unpack_from(self._window, start)
+        end = after + extra + member.packed
+        if signature != b"PK\x03\x04" or self._window[start + _LOCAL.size : after] != member.raw or length != len(member.raw) or end > len(self._window):
+            return None
+        return memoryview(self._window)[after + extra : end]
 
     def _chunks(self, member: Member) -> t.Iterator[bytes]:
         # zipfile's own reader costs more than inflating the small files that most modules are made of.
         left, packed, crc = member.size, self._seek(member), 0
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS) if member.info.compress_type == zipfile.ZIP_DEFLATED else None
+        inflater = self._codec.decompressobj(-zlib.MAX_WBITS) if member.method == zipfile.ZIP_DEFLATED else None
         tail = b""
         while True:
             data = tail
@@ -90,7 +218,7 @@ class ModuleZip:
             chunk = inflater.decompress(data, min(WHOLE, left + 1)) if inflater else data
             tail = inflater.unconsumed_tail if inflater else b""
             left -= len(chunk)
-            crc = zlib.crc32(chunk, crc)
+            crc = self._codec.crc32(chunk, crc)
             ended = inflater.eof if inflater else not packed
             if left < 0 or (ended and left) or not (data or chunk or ended):
                 raise EOFError(f"{member.size - left} bytes of {member.size}")
@@ -98,7 +226,7 @@ class ModuleZip:
                 break
             if chunk:
                 yield chunk
-        if crc != member.info.CRC:
+        if crc != member.crc:
             raise zipfile.BadZipFile("its CRC-32 is wrong")
         yield chunk
 
@@ -107,14 +235,13 @@ class ModuleZip:
 
         :raises zipfile.BadZipFile: what stands before them isn't this member's header, or they can't be read.
         """
-        info = member.info
-        if info.flag_bits & _UNREADABLE:
+        if member.flags & _UNREADABLE:
             raise zipfile.BadZipFile("it is encrypted or a patch")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise zipfile.BadZipFile(f"it is packed by method {info.compress_type}")
-        if info.header_offset < 0:
+        if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise zipfile.BadZipFile(f"it is packed by method {member.method}")
+        if member.offset < 0:
             raise zipfile.BadZipFile("it begins before the file does")
-        self._stream.seek(info.header_offset)
+        self._stream.seek(member.offset)
         head = self._stream.read(_LOCAL.size)
         if len(head) != _LOCAL.size:
             raise EOFError("its header is cut")
@@ -122,7 +249,7 @@ class ModuleZip:
         if signature != b"PK\x03\x04" or self._stream.read(length) != member.raw:
             raise zipfile.BadZipFile("its header is another one's")
         self._stream.seek(extra, os.SEEK_CUR)
-        return info.compress_size
+        return member.packed
 
     def files_below(self, prefix: str) -> list[tuple[str, Member]]:
         """Every file's path relative to ``prefix`` (``module@version/``), when all of them are fit to be written there.
@@ -148,10 +275,10 @@ class ModuleZip:
             parts = name[: -1 if is_directory else None].split("/")
             if any(part in ("", ".", "..") for part in parts) or "\\" in name or _CONTROL.search(name):
                 raise self.refusal(shown, "has a name that is unclean or leads elsewhere")
-            kind = stat.S_IFMT(member.info.external_attr >> 16)
+            kind = stat.S_IFMT(member.mode)
             if kind not in (0, stat.S_IFDIR if is_directory else stat.S_IFREG):
                 raise self.refusal(shown, "is no regular file (link, device or pipe)")
-            if member.info.flag_bits & 1:
+            if member.flags & 1:
                 raise self.refusal(shown, "is encrypted")
             parents = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
             if is_directory:
@@ -180,4 +307,4 @@ def printable(raw: bytes) -> str:
 
 def _raw_name(info: zipfile.ZipInfo) -> bytes:
     # zipfile decodes by the entry's UTF-8 flag and then cuts at NUL; Go takes names as the bytes that they are.
-    return info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437")
+    return info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")

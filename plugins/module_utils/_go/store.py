@@ -11,6 +11,8 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import heapq
+import itertools
 import json
 import multiprocessing
 import os
@@ -19,9 +21,11 @@ import threading
 import typing as t
 
 from .._base.errors import AirgapError, FetchFailed
-from .._base.files import link_or_copy, sha256_of, temporary_sibling
+from .._base.fetch import Outcome
+from .._base.files import link_or_copy, sha256_of
 from .._base.flight import Flights
 from .._base.progress import Stage
+from .codec import FASTEST
 from .escape import proxy_path
 from .h1 import archive_h1, gomod_h1
 from .modzip import ModuleZip
@@ -36,6 +40,19 @@ class Source(t.Protocol):
 
     def fetch(self, module: str, version: str, ext: str, dest: str, on_bytes: t.Callable[[int], None]) -> t.Any:
         """Get one file of an exact version to ``dest``; an object with its ``sha256`` and ``size``. ``on_bytes`` is told what arrives."""
+
+    def begin(
+        self,
+        module: str,
+        version: str,
+        ext: str,
+        dest: str,
+        then: t.Callable[[Outcome], None],
+        on_bytes: t.Callable[[int], None],
+        stop: threading.Event,
+        pool: concurrent.futures.Executor,
+    ) -> None:
+        """``fetch``, but nobody waits for it: ``then`` gets the object or the error. ``pool`` has threads; what hasn't begun when ``stop`` is set isn't."""
 
     def query(self, module: str, what: str) -> bytes:
         """The answer to ``@v/list``, ``@latest`` or ``@v/<query>.info``."""
@@ -73,9 +90,13 @@ class Held:
 
 def look_into(path: str) -> Zip:
     """:raises ModuleRefused: the file is no zip, or damaged."""
-    with ModuleZip(path) as archive:
+    with ModuleZip(path, FASTEST) as archive:
         sizes = [member.size for member in archive.members]
         return Zip(archive_h1(archive), len(sizes), sum(sizes))
+
+
+def _worker_count() -> int:
+    return max(2, min(8, os.cpu_count() or 2))
 
 
 @contextlib.contextmanager
@@ -87,7 +108,7 @@ def hasher_processes() -> t.Iterator[concurrent.futures.Executor]:
     reader, writer = os.pipe()
     try:
         with concurrent.futures.ProcessPoolExecutor(
-            max(2, min(8, os.cpu_count() or 2)), multiprocessing.get_context("fork"), _end_with_parent, (reader, writer)
+            _worker_count(), multiprocessing.get_context("fork"), _end_with_parent, (reader, writer)
         ) as pool:
             list(pool.map(os.getpgid, [0] * 8))
             yield pool
@@ -105,6 +126,60 @@ def _end_with_parent(reader: int, writer: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+class BiggestFirst:
+    """Zips that wait for the processes that look into them, the biggest first: or it comes last, and runs alone."""
+
+    def __init__(self, hashers: concurrent.futures.Executor) -> None:
+        self._hashers = hashers
+        self._waiting: list[tuple[int, int, str, concurrent.futures.Future[Zip]]] = []
+        self._count = itertools.count()
+        # One more than there are processes, so that none of them waits for us.
+        self._free = _worker_count() + 1
+        self._lock = threading.Lock()
+
+    def look(self, path: str, size: int) -> concurrent.futures.Future[Zip]:
+        found: concurrent.futures.Future[Zip] = concurrent.futures.Future()
+        with self._lock:
+            heapq.heappush(self._waiting, (-size, next(self._count), path, found))
+        self._go_on()
+        return found
+
+    def close(self) -> None:
+        """Let those that wait be."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for _size, _number, _path, found in waiting:
+            found.cancel()
+
+    def _go_on(self) -> None:
+        while True:
+            with self._lock:
+                if not self._free or not self._waiting:
+                    return
+                self._free -= 1
+                _size, _number, path, found = heapq.heappop(self._waiting)
+            try:
+                self._hashers.submit(look_into, path).add_done_callback(lambda done, found=found: self._done(done, found))  # type: ignore[misc]
+            except RuntimeError as exc:
+                # The processes are gone.
+                found.set_exception(exc)
+                with self._lock:
+                    self._free += 1
+
+    def _done(self, done: concurrent.futures.Future[Zip], found: concurrent.futures.Future[Zip]) -> None:
+        with self._lock:
+            self._free += 1
+        self._go_on()
+        if done.cancelled():
+            found.cancel()
+            return
+        exc = done.exception()
+        if exc is not None:
+            found.set_exception(exc)
+        else:
+            found.set_result(done.result())
 
 
 class ModuleStore:
@@ -129,10 +204,12 @@ class ModuleStore:
         self.directory = os.path.abspath(directory)
         self._upstream = upstream
         self._held = held
-        self._hashers = hashers
+        self._looks = BiggestFirst(hashers)
         self._stage = stage
         self._flights: Flights[Key, Stored] = Flights()
-        self._pool = concurrent.futures.ThreadPoolExecutor(connections, thread_name_prefix="fetch")
+        self._pool = concurrent.futures.ThreadPoolExecutor(connections, thread_name_prefix="store")
+        self._stop = threading.Event()
+        self._directories: set[str] = set()
         self._ahead: dict[Key, concurrent.futures.Future[Stored]] = {}
         self._zips: dict[Version, concurrent.futures.Future[Zip]] = {}
         self._required_by: dict[Version, set[str]] = {}
@@ -142,8 +219,9 @@ class ModuleStore:
         self.fetched_files = 0
 
     def close(self) -> None:
-        for future in self._ahead.values():
-            future.cancel()
+        """Begin nothing more. What is being fetched right now ends with its fetcher."""
+        self._stop.set()
+        self._looks.close()
         self._pool.shutdown(wait=True)
 
     # -- getting
@@ -164,11 +242,62 @@ class ModuleStore:
 
     def prefetch(self, keys: t.Iterable[Key]) -> None:
         """Begin to fetch; ``settle`` waits for it. For one thread at a time."""
+        here: list[tuple[Key, str]] = []
         for key in keys:
-            if key not in self._ahead:
-                self._ahead[key] = self._pool.submit(self._flights.once, key, lambda key=key: self._obtain(key))  # type: ignore[misc]
-                if key not in self.files:
-                    self._stage.expect(1)
+            if key in self._ahead:
+                continue
+            self._ahead[key], ours = self._flights.board(key)
+            if key not in self.files:
+                self._stage.expect(1)
+            if ours:
+                try:
+                    path = self._path(key)
+                    if os.path.exists(path) or self._held(key) is not None:
+                        here.append((key, path))
+                    else:
+                        self._begin(key, path)
+                except Exception as exc:  # pylint: disable=broad-except - ``settle`` tells it
+                    self._flights.fail(key, exc)
+        # Small ones together: to wake a thread costs more than to read one of them.
+        zips = [one for one in here if one[0][2] == "zip"]
+        others = [one for one in here if one[0][2] != "zip"]
+        for batch in [[one] for one in zips] + [others[first : first + 32] for first in range(0, len(others), 32)]:
+            self._pool.submit(self._find, batch)
+
+    def _begin(self, key: Key, path: str) -> None:
+        """Let the upstream fetch it; the flight lands when it's there."""
+        module, version, ext = key
+        note = f"{module}@{version}"
+        counted = 0
+
+        def count(size: int) -> None:
+            nonlocal counted
+            counted += size
+            self._stage.advance(0, size, note)
+
+        def then(outcome: t.Any) -> None:
+            try:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                stored = self._keep(key, Stored(path, outcome.sha256, outcome.size), counted, fetched=True)
+            except BaseException as exc:  # pylint: disable=broad-except - ``settle`` tells it
+                self._flights.fail(key, exc)
+            else:
+                self._flights.land(key, stored)
+
+        self._make_directory(path)
+        self._upstream.begin(module, version, ext, path, then, count, self._stop, self._pool)
+
+    def _find(self, batch: t.Sequence[tuple[Key, str]]) -> None:
+        for key, _path in batch:
+            try:
+                if self._stop.is_set():
+                    raise FetchFailed(f"{key[0]}@{key[1]}: the store was closed", subject=f"{key[0]}@{key[1]}")
+                stored = self._obtain(key)
+            except BaseException as exc:  # pylint: disable=broad-except - ``settle`` tells it
+                self._flights.fail(key, exc)
+            else:
+                self._flights.land(key, stored)
 
     def require(self, versions: t.Iterable[Version], label: str) -> None:
         """Note that ``label`` ("project yq") needs these."""
@@ -200,38 +329,48 @@ class ModuleStore:
         """Let a rerun fetch this file anew."""
         os.unlink(self.files.pop(key).path)
 
+    def _path(self, key: Key) -> str:
+        return os.path.join(self.directory, proxy_path(*key))
+
+    def _make_directory(self, path: str) -> None:
+        directory = os.path.dirname(path)
+        if directory not in self._directories:
+            os.makedirs(directory, exist_ok=True)
+            self._directories.add(directory)
+
     def _obtain(self, key: Key) -> Stored:
+        """Find it in the directory, link it from an earlier generation, or wait for the upstream."""
         module, version, ext = key
-        path = os.path.join(self.directory, proxy_path(module, version, ext))
-        held = None
-        fetched = False
+        path = self._path(key)
+        if os.path.exists(path):
+            if _is_sound(path, ext):
+                return self._keep(key, Stored(path, *sha256_of(path)))
+            os.unlink(path)
+        self._make_directory(path)
+        held = self._held(key)
+        if held is not None:
+            link_or_copy(held.path, path)
+            stored = Stored(path, held.sha256, os.stat(path).st_size) if held.sha256 else Stored(path, *sha256_of(path))
+            return self._keep(key, stored, known=held.zip)
         counted = 0
-        if os.path.exists(path) and _is_sound(path, ext):
-            stored = Stored(path, *sha256_of(path))
-        else:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            held = self._held(key)
-            if held is not None:
-                beside = temporary_sibling(path)
-                link_or_copy(held.path, beside)
-                os.rename(beside, path)
-                stored = Stored(path, held.sha256, os.stat(path).st_size) if held.sha256 else Stored(path, *sha256_of(path))
-            else:
 
-                def count(size: int) -> None:
-                    nonlocal counted
-                    counted += size
-                    self._stage.advance(0, size, f"{module}@{version}")
+        def count(size: int) -> None:
+            nonlocal counted
+            counted += size
+            self._stage.advance(0, size, f"{module}@{version}")
 
-                got = self._upstream.fetch(module, version, ext, path, count)
-                stored = Stored(path, got.sha256, got.size)
-                fetched = True
+        got = self._upstream.fetch(module, version, ext, path, count)
+        return self._keep(key, Stored(path, got.sha256, got.size), counted, fetched=True)
+
+    def _keep(self, key: Key, stored: Stored, counted: int = 0, fetched: bool = False, known: t.Optional[Zip] = None) -> Stored:
+        """Note that a file is there, of which ``counted`` bytes were told to the stage; of a zip, find out what isn't ``known``."""
+        module, version, ext = key
         if ext == "zip":
-            if held is not None and held.zip is not None:
+            if known is not None:
                 future: concurrent.futures.Future[Zip] = concurrent.futures.Future()
-                future.set_result(held.zip)
+                future.set_result(known)
             else:
-                future = self._hashers.submit(look_into, path)
+                future = self._looks.look(stored.path, stored.size)
             self._zips[(module, version)] = future
         with self._lock:
             self.files[key] = stored

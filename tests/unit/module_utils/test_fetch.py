@@ -17,9 +17,12 @@ import http.server
 import ipaddress
 import os
 import pathlib
+import queue
 import select
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import typing as t
 import urllib.parse
@@ -153,9 +156,19 @@ def waits() -> list[float]:
     return []
 
 
+def noting(waits: list[float]) -> t.Callable[[float], float]:
+    """Notes how long a fetcher would wait, and lets it go on at once."""
+
+    def pause(seconds: float) -> float:
+        waits.append(seconds)
+        return 0.0
+
+    return pause
+
+
 @pytest.fixture
 def fetcher(waits: list[float]) -> t.Iterator[Fetcher]:
-    with Fetcher(attempts=4, sleep=waits.append) as one:
+    with Fetcher(attempts=4, pause=noting(waits)) as one:
         yield one
 
 
@@ -271,7 +284,7 @@ def test_truncated_chunks(server: Server, fetcher: Fetcher) -> None:
 def test_servers_that_hang_up_or_are_silent(server: Server, waits: list[float]) -> None:
     server.script["/a"] = [Reply(hang_up=True), Reply(body=b"now")]
     silent = socket.create_server(("127.0.0.1", 0))
-    with silent, Fetcher(attempts=2, read_timeout=0.05, sleep=waits.append) as fetcher:
+    with silent, Fetcher(attempts=2, read_timeout=0.05, pause=noting(waits)) as fetcher:
         assert fetcher.get(server.url("/a")) == b"now"
         with pytest.raises(NotFetched, match="timed out") as failed:
             fetcher.get(f"http://127.0.0.1:{silent.getsockname()[1]}/")
@@ -300,7 +313,7 @@ def test_connections_are_kept(server: Server, fetcher: Fetcher, tmp_path: pathli
 
 def test_connections_are_bounded(server: Server, waits: list[float], tmp_path: pathlib.Path) -> None:
     server.script["/a"] = [Reply()]
-    with Fetcher(connections=3, sleep=waits.append) as fetcher, concurrent.futures.ThreadPoolExecutor(12) as pool:
+    with Fetcher(connections=3, pause=noting(waits)) as fetcher, concurrent.futures.ThreadPoolExecutor(12) as pool:
         sizes = list(pool.map(lambda number: fetcher.download(server.url("/a"), str(tmp_path / str(number))).size, range(60)))
     assert sizes == [len(BODY)] * 60 and waits == []
     assert server.connections <= 3
@@ -353,6 +366,193 @@ def test_files(fetcher: Fetcher, tmp_path: pathlib.Path) -> None:
         fetcher.get("file://server/share")
     with pytest.raises(NotFetched, match="scheme 'ftp'"):
         fetcher.get("ftp://127.0.0.1/x")
+
+
+def test_without_pycurl_it_says_how_to_get_it() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['pycurl'] = None\n"
+        "from ansible_collections.airgap.golang.plugins.module_utils._base.errors import ToolMissing\n"
+        "from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Fetcher\n"
+        "try:\n"
+        "    Fetcher()\n"
+        "except ToolMissing as exc:\n"
+        "    print(exc.sentence())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, timeout=60, check=True).stdout
+    assert "pycurl is not here; install it" in said
+
+
+# --- downloads that nobody waits for
+
+
+def begun(fetcher: Fetcher, urls: t.Mapping[str, pathlib.Path], **more: t.Any) -> dict[str, t.Any]:
+    """What came of each, when all have come."""
+    outcomes: queue.Queue[tuple[str, t.Any]] = queue.Queue()
+    for url, dest in urls.items():
+        fetcher.begin(url, str(dest), lambda outcome, url=url: outcomes.put((url, outcome)), **more)  # type: ignore[misc]
+    return dict(outcomes.get(timeout=30) for _url in urls)
+
+
+def test_many_are_begun_without_a_thread_each(server: Server, fetcher: Fetcher, waits: list[float], tmp_path: pathlib.Path) -> None:
+    server.script = {f"/{number}": [Reply(503, b"busy"), Reply(body=b"%d" % number)] for number in range(300)}
+    before = threading.active_count()
+    outcomes = begun(fetcher, {server.url(path): tmp_path / path[1:] for path in server.script})
+    assert {url.rpartition("/")[2]: one.head for url, one in outcomes.items()} == {str(number): b"%d" % number for number in range(300)}
+    assert sorted(os.listdir(tmp_path)) == sorted(map(str, range(300))) and (tmp_path / "299").read_bytes() == b"299"
+    assert len(waits) == 300 and server.connections <= 16
+    # The server's threads and that of the transfers.
+    assert threading.active_count() - before <= server.connections + 1
+
+
+def test_a_begun_download_that_fails_says_so(server: Server, fetcher: Fetcher, tmp_path: pathlib.Path) -> None:
+    server.script["/a"] = [Reply(403, b"not yours")]
+    server.script["/b"] = [Reply(body=b"<html>")]
+
+    def check(downloaded: Downloaded) -> None:
+        if downloaded.head.startswith(b"<"):
+            raise NotFetched("a page")
+
+    absent, present = tmp_path / "absent", tmp_path / "present"
+    present.write_bytes(BODY)
+    urls = {server.url("/a"): tmp_path / "a", server.url("/b"): tmp_path / "b", absent.as_uri(): tmp_path / "c", present.as_uri(): tmp_path / "d"}
+    outcomes = begun(fetcher, {**urls, "ftp://127.0.0.1/": tmp_path / "e"}, check=check)
+    assert [outcomes[url].status for url in urls if isinstance(outcomes[url], NotFetched)] == [403, None, 404]
+    assert outcomes[server.url("/b")].message == "a page" and "scheme 'ftp'" in outcomes["ftp://127.0.0.1/"].message
+    assert outcomes[present.as_uri()] == Downloaded(hashlib.sha256(BODY).hexdigest(), len(BODY))
+    assert sorted(os.listdir(tmp_path)) == ["d", "present"]
+
+
+def test_what_has_not_begun_can_be_stopped(server: Server, fetcher: Fetcher, tmp_path: pathlib.Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    for url in (server.url("/a"), (tmp_path / "x").as_uri()):
+        (outcome,) = begun(fetcher, {url: tmp_path / "a"}, stop=stop).values()
+        assert isinstance(outcome, NotFetched) and "given up" in outcome.message
+    assert server.seen == []
+
+
+def test_closing_ends_what_is_under_way(waits: list[float], tmp_path: pathlib.Path) -> None:
+    outcomes: queue.Queue[t.Any] = queue.Queue()
+    with socket.create_server(("127.0.0.1", 0)) as silent, Fetcher(connections=2) as fetcher:
+        for number in range(5):
+            fetcher.begin(f"http://127.0.0.1:{silent.getsockname()[1]}/", str(tmp_path / str(number)), outcomes.put)
+        silent.accept()
+        fetcher.close()
+        assert all("given up" in outcomes.get(timeout=30).message for _number in range(5))
+        with pytest.raises(NotFetched, match="given up"):
+            fetcher.get(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+    assert os.listdir(tmp_path) == []
+
+
+def test_bulk_leaves_room_for_the_small(waits: list[float], tmp_path: pathlib.Path) -> None:
+    """As many big files as there may be connections are under way, and silent; a small one comes all the same."""
+    gate = threading.Event()
+
+    class Slow(Server):
+        def next(self, path: str) -> Reply:
+            if path.startswith("/big"):
+                gate.wait(30)
+            return Reply(body=path.encode())
+
+    with serving(Slow()) as server, Fetcher(connections=3, pause=noting(waits)) as fetcher:
+        outcomes: queue.Queue[t.Any] = queue.Queue()
+        for number in range(6):
+            fetcher.begin(server.url(f"/big{number}"), str(tmp_path / f"big{number}"), outcomes.put, bulk=True)
+        assert fetcher.get(server.url("/small")) == b"/small"
+        gate.set()
+        assert [outcomes.get(timeout=30).size for _number in range(6)] == [5] * 6
+        assert server.connections <= 3 and waits == []
+
+
+# --- HTTP/2, as Go's own server speaks it
+
+
+GO_SERVER = """
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+func main() {
+	var connections, inside, most atomic.Int64
+	over := make(chan struct{})
+	http.HandleFunc("/count", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%d %d", connections.Load(), most.Load())
+	})
+	http.HandleFunc("/file/", func(w http.ResponseWriter, r *http.Request) {
+		now := inside.Add(1)
+		for before := most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
+		}
+		time.Sleep(20 * time.Millisecond)
+		inside.Add(-1)
+		fmt.Fprintf(w, "%s %s", r.Proto, r.URL.Path)
+	})
+	http.HandleFunc("/half", func(w http.ResponseWriter, r *http.Request) {
+		w.Write(make([]byte, 100000))
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	http.HandleFunc("/silent", func(w http.ResponseWriter, r *http.Request) { <-over })
+	server := &http.Server{ConnState: func(c net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	server.ServeTLS(listener, os.Args[1], os.Args[1])
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def go_server(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[str]:
+    directory = tmp_path_factory.mktemp("go-server")
+    (directory / "main.go").write_text(GO_SERVER)
+    subprocess.run(["go", "build", "-o", "server", "main.go"], cwd=directory, check=True)
+    with subprocess.Popen([directory / "server", authority.chain], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        yield f"https://127.0.0.1:{process.stdout.readline().strip()}"
+        process.kill()
+
+
+def test_small_files_share_one_connection(go_server: str, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    with Fetcher(connections=4) as fetcher:
+        known = int(fetcher.get(f"{go_server}/count").split()[0])
+        outcomes = begun(fetcher, {f"{go_server}/file/{number}": tmp_path / str(number) for number in range(300)})
+        assert {one.head for one in outcomes.values()} == {b"HTTP/2.0 /file/%d" % number for number in range(300)}
+        connections, most = map(int, fetcher.get(f"{go_server}/count").split())
+        assert connections == known and 20 < most <= 100
+        with concurrent.futures.ThreadPoolExecutor(64) as pool:
+            assert len(set(pool.map(fetcher.get, [f"{go_server}/file/{number}" for number in range(200)]))) == 200
+        bulk = begun(fetcher, {f"{go_server}/file/{number}": tmp_path / str(number) for number in range(20)}, bulk=True)
+        assert {one.head.split()[0] for one in bulk.values()} == {b"HTTP/1.1"}
+        assert int(fetcher.get(f"{go_server}/count").split()[0]) <= known + 4
+
+
+def test_streams_that_break_or_are_silent(go_server: str, authority: Authority, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    with Fetcher(attempts=2, read_timeout=0.3, pause=noting(waits)) as fetcher, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        half, silent = pool.submit(fetcher.get, f"{go_server}/half"), pool.submit(fetcher.get, f"{go_server}/silent")
+        for future in (half, silent):
+            with pytest.raises(NotFetched) as failed:
+                future.result(timeout=60)
+            assert failed.value.status is None and failed.value.attempts == 2
+        assert "timed out: nothing came" in failed.value.message
+        assert fetcher.get(f"{go_server}/file/a") == b"HTTP/2.0 /file/a"
+    assert len(waits) == 2
 
 
 # --- TLS, credentials
@@ -424,14 +624,14 @@ def secure(authority: Authority) -> t.Iterator[Server]:
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"])
 def test_private_ca(secure: Server, authority: Authority, monkeypatch: pytest.MonkeyPatch, waits: list[float], tmp_path: pathlib.Path, variable: str) -> None:
     secure.script["/a"] = [Reply(body=b"private")]
-    with Fetcher(sleep=waits.append) as fetcher:
+    with Fetcher(pause=noting(waits)) as fetcher:
         with pytest.raises(NotFetched, match="not trusted") as refused:
             fetcher.get(secure.url("/a"))
         assert refused.value.attempts == 1 and "SSL_CERT_FILE" in refused.value.hint
     (tmp_path / "cas").mkdir()
     (tmp_path / "cas" / "site.pem").write_bytes(authority.ca.read_bytes())
     monkeypatch.setenv(variable, str(tmp_path / "cas") if variable.endswith("DIR") else str(authority.ca))
-    with Fetcher(sleep=waits.append) as fetcher:
+    with Fetcher(pause=noting(waits)) as fetcher:
         assert fetcher.get(secure.url("/a")) == b"private"
     assert waits == []
 
@@ -628,7 +828,7 @@ def test_proxies_from_the_environment(
         monkeypatch.setenv(name.upper() if upper else name, value)
     server.host = trusted.host = "modules.example.internal"
     server.script["/a"], trusted.script["/a"] = [Reply(body=b"clear")], [Reply(body=b"secure")]
-    with Fetcher(attempts=2, sleep=waits.append) as fetcher:
+    with Fetcher(attempts=2, pause=noting(waits)) as fetcher:
         assert fetcher.get(server.url("/a")) == b"clear"
         assert fetcher.get(trusted.url("/a")) == b"secure"
         assert fetcher.get(trusted.url("/a")) == b"secure"
@@ -642,7 +842,7 @@ def test_proxies_that_refuse(trusted: Server, server: Server, forward: ForwardPr
     monkeypatch.setenv("https_proxy", address)
     monkeypatch.setenv("http_proxy", address)
     server.host = trusted.host = "modules.example.internal"
-    with Fetcher(attempts=3, sleep=waits.append) as fetcher:
+    with Fetcher(attempts=3, pause=noting(waits)) as fetcher:
         forward.password = "another:one"
         for one, status in ((trusted, None), (server, 407)):
             with pytest.raises(NotFetched, match="407") as failed:

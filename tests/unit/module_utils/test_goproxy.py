@@ -10,6 +10,7 @@ import http.server
 import io
 import json
 import pathlib
+import queue
 import threading
 import typing as t
 import zipfile
@@ -17,7 +18,7 @@ import zipfile
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import SpecInvalid
-from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Fetcher, NotFetched
+from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, Fetcher, NotFetched, Outcome
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import sha256_of
 from ansible_collections.airgap.golang.plugins.module_utils._go.escape import escape_path, proxy_path
 from ansible_collections.airgap.golang.plugins.module_utils._go.goproxy import Entry, Upstream, matches, parse_chain
@@ -211,13 +212,25 @@ class World:
     def upstream(self, goproxy: str, noproxy: str = "", sumdb_url: t.Optional[str] = None) -> Upstream:
         return Upstream(parse_chain(goproxy), noproxy, self.fetcher, self.vcs, sumdb_url)
 
+    def begun(self, upstream: Upstream, ext: str, dest: pathlib.Path, version: str = VERSION) -> Downloaded:
+        """The way that nobody waits for; its error is raised."""
+        outcomes: queue.Queue[Outcome] = queue.Queue()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            upstream.begin(MODULE, version, ext, str(dest), outcomes.put, lambda size: None, threading.Event(), pool)
+            outcome = outcomes.get(timeout=60)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
     def word(self, upstream: Upstream) -> str:
         """Which place the .info came from; every kind of file must agree."""
         words = set()
         for ext in ("info", "mod", "zip"):
             dest = self.directory / f"got.{ext}"
-            downloaded = upstream.fetch(MODULE, VERSION, ext, str(dest))
+            dest.unlink(missing_ok=True)
+            downloaded = self.begun(upstream, ext, dest)
             assert (downloaded.sha256, downloaded.size) == sha256_of(str(dest))
+            assert downloaded == upstream.fetch(MODULE, VERSION, ext, str(dest))
             content = zipfile.ZipFile(dest).read(f"{MODULE}@{VERSION}/word.txt") if ext == "zip" else dest.read_bytes()
             words.add(next(word for word in ("full", "vcs") if word.encode() in content))
         (word,) = words
@@ -227,7 +240,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[World]:
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    with Fetcher(attempts=2, sleep=lambda seconds: None) as fetcher:
+    with Fetcher(attempts=2, pause=lambda seconds: 0.0) as fetcher:
         one = World(tmp_path, fetcher)
         yield one
         for server in one.servers:
@@ -268,6 +281,20 @@ def test_a_bar_goes_on_after_any_error(world: World, status: int) -> None:
     assert world.word(world.upstream(f"http://127.0.0.1:1|{server.url}|direct")) == "vcs"
 
 
+def test_the_way_that_nobody_waits_for_says_the_same(world: World) -> None:
+    broken, absent = world.saying(500, b"broken"), world.saying(404)
+    for chain in (f"{broken.url}|{world.empty.url},direct", f"{absent.url},{broken.url},direct", f"{world.empty.url},off", f"{absent.url}"):
+        told = []
+        for ask in (world.upstream(chain).fetch, None):
+            with pytest.raises(NotFetched) as failed:
+                if ask:
+                    ask(MODULE, "v9.9.9+incompatible", "zip", str(world.directory / "x"))
+                else:
+                    world.begun(world.upstream(chain), "zip", world.directory / "x", "v9.9.9+incompatible")
+            told.append((failed.value.message, failed.value.failure(), failed.value.status, failed.value.answer, failed.value.attempts))
+        assert told[0] == told[1]
+
+
 def test_off(world: World) -> None:
     with pytest.raises(NotFetched, match="off: no further place is asked") as failed:
         world.word(world.upstream(f"{world.empty.url},off"))
@@ -294,7 +321,7 @@ def test_private_modules_never_reach_a_proxy(world: World) -> None:
     private = world.upstream(f"{server.url},off", "example.com/Some")
     assert world.word(private) == "vcs"
     assert b"vcs" in private.query(MODULE, "@latest")
-    assert server.paths == [] and len(world.vcs.asked) == 4
+    assert server.paths == [] and len(world.vcs.asked) == 7
     assert world.word(world.upstream(f"{server.url},off", "example.com/Other")) == "full"
 
 

@@ -21,11 +21,11 @@ import zipfile
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed, ModuleRefused
-from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, NotFetched
+from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, NotFetched, Outcome
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._go import hashcheck
 from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import gomod_h1
-from ansible_collections.airgap.golang.plugins.module_utils._go.store import Held, Key, ModuleStore, Zip, hasher_processes, look_into
+from ansible_collections.airgap.golang.plugins.module_utils._go.store import BiggestFirst, Held, Key, ModuleStore, Zip, hasher_processes, look_into
 
 A, B = ("a.example/a", "v1.0.0"), ("b.example/b", "v1.2.3")
 
@@ -61,6 +61,26 @@ class Upstream:
         pathlib.Path(dest).write_bytes(content)
         on_bytes(len(content) - 1)
         return Downloaded(hashlib.sha256(content).hexdigest(), len(content))
+
+    def begin(
+        self,
+        module: str,
+        version: str,
+        ext: str,
+        dest: str,
+        then: t.Callable[[Outcome], None],
+        on_bytes: t.Callable[[int], None],
+        stop: threading.Event,
+        pool: concurrent.futures.Executor,
+    ) -> None:
+        def answer() -> None:
+            try:
+                outcome: Outcome = NotFetched("given up") if stop.is_set() else self.fetch(module, version, ext, dest, on_bytes)
+            except NotFetched as exc:
+                outcome = exc
+            then(outcome)
+
+        pool.submit(answer)
 
     def query(self, module: str, what: str) -> bytes:
         return f"{module} {what}".encode()
@@ -219,6 +239,32 @@ def test_a_zip_that_is_none_is_refused_by_name(opened: Opened, upstream: Upstrea
     with pytest.raises(ModuleRefused) as caught:
         hashcheck.check_sums(store, {})
     assert caught.value.subject == "a.example/a@v1.0.0" and "not a zip" in caught.value.message
+
+
+def test_the_biggest_zip_that_waits_is_looked_into_first() -> None:
+    """By processes that are busy with the first ones until we say so."""
+    order: list[str] = []
+    asked: list[concurrent.futures.Future[Zip]] = []
+
+    class Hashers(concurrent.futures.Executor):
+        def submit(self, work: t.Any, /, path: str) -> t.Any:  # type: ignore[override]
+            order.append(path)
+            asked.append(concurrent.futures.Future())
+            return asked[-1]
+
+    looks = BiggestFirst(Hashers())
+    busy = [looks.look(f"first{number}", 1) for number in range(20)]
+    begun = len(order)
+    later = [looks.look(f"later{size}", size) for size in (5, 90, 70)]
+    for number in range(3):
+        asked[number].set_result(Zip("h1:x", 1, number))
+    assert order[begun:] == ["later90", "later70", "later5"]
+    assert busy[0].result(0) == Zip("h1:x", 1, 0) and not later[0].done()
+    asked[begun].set_exception(ModuleRefused("not a zip"))
+    with pytest.raises(ModuleRefused):
+        later[1].result(0)
+    looks.close()
+    assert busy[-1].cancelled() and not later[2].cancelled()
 
 
 def test_hashers_end_with_their_parent() -> None:
