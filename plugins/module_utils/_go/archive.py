@@ -290,7 +290,7 @@ def _tar_members(path: str, refusals: _Refusals) -> t.Iterator[_Member]:
             if header is None:
                 break
             # tarfile keeps them all otherwise.
-            t.cast("list[tarfile.TarInfo]", archive.members).clear()
+            archive.members.clear()  # type: ignore[attr-defined]
             if header.type == tarfile.DIRTYPE:
                 continue
             if header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or header.issparse():
