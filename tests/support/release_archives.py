@@ -61,11 +61,8 @@ def write_zip(path: pathlib.Path, files: t.Mapping[str, bytes]) -> str:
 
 def official_archive(toolchain: str, prefix: str, path: pathlib.Path) -> str:
     """Undo what makes a module zip of a release: put go.mod files back, and add what modules haven't. Its SHA-256."""
-    with (
-        zipfile.ZipFile(toolchain) as archive,
-        gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) as stream,
-        tarfile.open(fileobj=stream, mode="w|") as release,
-    ):
+    with zipfile.ZipFile(toolchain) as archive, gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) as stream:
+        release = tarfile.open(fileobj=stream, mode="w|")  # noqa: SIM115 - closed below
         for name, content in ONLY_IN_ARCHIVES.items():
             entry = tarfile.TarInfo("go/" + name)
             entry.size = len(content)
@@ -76,6 +73,7 @@ def official_archive(toolchain: str, prefix: str, path: pathlib.Path) -> str:
             entry.size = info.file_size
             with archive.open(info) as reader:
                 release.addfile(entry, reader)
+        release.close()
     return sha256(path)
 
 
