@@ -4,16 +4,14 @@
 """Gather: from a spec to an unsealed generation, on the connected side.
 
 Phases: *resolve* (what the spec means now; is the latest generation that already?), *fetch* (sources, toolchains, module
-files as go.sum and the go command name them, hashed as they come), *check* (every h1 against go.sum), *prove* (the go
-commands that must pass offline, in an empty network namespace, against exactly what will be carried, while the checksum
-database's snapshot is made; vendoring happens there), *store* (blobs, manifest).
+files as go.sum and the go command name them, hashed as they come), *check* (every h1 against go.sum and the checksum database,
+whose snapshot is made), *store* (blobs, manifest). That it all works without a network is shown by the rehearsal.
 
 Note that this module util is PRIVATE to the collection: it can change at any time.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -21,7 +19,6 @@ import tempfile
 import time
 import typing as t
 
-from ._base import sandbox
 from ._base.errors import AirgapError, CommandFailed, FetchFailed, SpecInvalid
 from ._base.fetch import Fetcher
 from ._base.files import remove_tree
@@ -34,7 +31,6 @@ from ._depot import manifest as oci
 from ._depot.depot import Depot
 from ._depot.generation import SCHEMA, Generation
 from ._go import carrieddb, closure, goroots, gosum, hashcheck, proof, proxytree, runs, source, sumdb, toolchain
-from ._go.build import Build
 from ._go.command import GoCommand, find_go
 from ._go.estimate import Estimate
 from ._go.goproxy import DirectGo, Upstream, parse_chain
@@ -146,15 +142,13 @@ class _Gathering:
         with self._phase("fetch"):
             self._open_store()
             self._take_sources(commits)
-            self.carried_toolchains = self._choose_toolchains()
+            self._choose_toolchains()
             if self.options.check:
                 return Outcome(True, None, self.warnings, self.phases, self._would_fetch())
             self._ask()
         with self._phase("check"):
             sums = self._check()
-        with self._phase("prove"):
-            isolation = sandbox.choose(None)
-            database, builds = self._prove(isolation, sums)
+            database = self._snapshot(sums)
         with self._phase("store"):
             generation = admit(
                 self.depot,
@@ -165,7 +159,7 @@ class _Gathering:
                     proxytree=self.proxytree,
                     toolchains=self.carried_toolchains,
                     projects=[
-                        GatheredProject(project, root, os.path.join(self.work, "projects", project.name), builds[project.name], commits.get(project.name, ""))
+                        GatheredProject(project, root, os.path.join(self.work, "projects", project.name), commits.get(project.name, ""))
                         for project, root in self.projects
                     ],
                     files=resources.take(files, os.path.join(self.work, "files")),
@@ -173,13 +167,13 @@ class _Gathering:
                     database=database,
                     nosumdb=self.go.nosumdb,
                     gosumdb=carrieddb.without_url(self.gosumdb),
-                    isolation=isolation.method,
                 ),
                 self.work,
                 self.options.trace_id,
                 self.reporter.stage("gather: store"),
             )
             remove_tree(os.path.join(self.depot.staging, FETCH))
+        self.warnings += database.warnings
         fetched = {"files": self.store.fetched_files, "bytes": self.store.fetched_bytes, "complete": True}
         return Outcome(True, generation, self.warnings, self.phases, fetched)
 
@@ -204,7 +198,6 @@ class _Gathering:
         earlier = EarlierGenerations(self.depot)
         self.warnings += earlier.warnings
         self.earlier = earlier
-        self.held = earlier.module_files()
         hashers = self.stack.enter_context(hasher_processes())
         fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections))
         settings = self.go.settings
@@ -215,7 +208,7 @@ class _Gathering:
         noproxy = settings.get("GONOPROXY") or settings.get("GOPRIVATE", "")
         upstream = Upstream(chain, noproxy, fetcher, direct, url or (f"https://{name}" if name else None))
         staging = os.path.join(self.work if self.options.check else self.depot.staging, FETCH)
-        self.store = ModuleStore(staging, upstream, self.held.get, hashers, self.reporter.stage("gather: module files"), self.options.connections)
+        self.store = ModuleStore(staging, upstream, self.earlier.held, hashers, self.reporter.stage("gather: module files"), self.options.connections)
         self.stack.callback(self.store.close)
         if self.options.check:
             self.estimate = Estimate(chain, noproxy, fetcher, self.options.connections)
@@ -236,31 +229,48 @@ class _Gathering:
                 source.extract_zip(self._had(project.module, project.version, "zip"), project.module, project.version, dest)
             directory = os.path.normpath(os.path.join(dest, project.directory))
             remove_tree(os.path.join(directory, "vendor"))
-            top, workspace, modules, sums = closure.read_project(label, directory, dest, self.go)
-            asked = project.toolchain or toolchain.asked_by(top)
-            root = closure.Root("project", label, directory, self.go, asked=asked, workspace=workspace, sums=sums, modules=tuple(modules))
-            root.dirty_is_error = project.dirty == "error"
-            zips, mods = closure.wanted_files(sums)
+            layout = closure.read_project(label, directory, dest, self.go)
+            root = closure.Root(
+                "project",
+                label,
+                directory,
+                self.go,
+                asked=project.toolchain or toolchain.asked_by(layout.top),
+                scope=project.scope,
+                dirty_is_error=project.dirty == "error",
+                layout=layout,
+                builds=project.builds,
+            )
+            zips, mods = root.hints()
             self.store.require(zips | mods, label)
             self._begin(zips, mods)
             self.projects.append((project, root))
-        wanted = [("module", entry.path, entry.path, entry.version) for entry in self.spec.modules]
-        wanted += [
-            ("tool", tool.package, closure.module_of(tool.package, tool.version, self.store.ensure), tool.version) for tool in self.spec.tools
-        ]
-        for kind, target, module, version in wanted:
-            label = f"{kind} {target}@{version}"
-            self.store.require([(module, version)], label)
-            asked = toolchain.asked_by(self.go.edit_json(self._had(module, version, "mod")))
-            scratch = os.path.join(self.work, "probes", str(len(self.loose)))
-            self._begin([(module, version)], [(module, version)])
-            self.loose.append(closure.Root(kind, label, scratch, self.go, asked=asked, target=f"{target}@{version}"))
+        for entry in self.spec.modules:
+            version = (entry.path, entry.version)
+            label = f"module {entry.path}@{entry.version}"
+            self.store.require([version], label)
+            self._begin([] if entry.closure == "gomod" else [version], [version])
+            if entry.closure == "packages":
+                asked = toolchain.asked_by(self.go.edit_json(self._had(*version, "mod")))
+                self.loose.append(closure.Root("module", label, self._probe(), self.go, asked=asked, target="@".join(version), beside=entry.beside))
+        for tool in self.spec.tools:
+            label = f"tool {tool.package}@{tool.version}"
+            version = (closure.module_of(tool.package, tool.version, self.store.ensure), tool.version)
+            self.store.require([version], label)
+            self._begin([version], [version])
+            asked = toolchain.asked_by(self.go.edit_json(self._had(*version, "mod")))
+            target = f"{tool.package}@{tool.version}"
+            platforms = tuple(sorted({self.go.platform, *tool.platforms}))
+            self.loose.append(closure.Root("tool", label, self._probe(), self.go, asked=asked, target=target, platforms=platforms))
+
+    def _probe(self) -> str:
+        return os.path.join(self.work, "probes", str(len(self.loose)))
 
     def _begin(self, zips: t.Iterable[tuple[str, str]], mods: t.Iterable[tuple[str, str]]) -> None:
         """Begin to fetch these versions; in check mode, to ask for their sizes."""
         keys = [(*version, "zip") for version in sorted(zips)] + [(*version, ext) for version in sorted(mods) for ext in ("mod", "info")]
         if self.options.check:
-            self.estimate.add(key for key in keys if key not in self.held)
+            self.estimate.add(key for key in keys if self.earlier.held(key) is None)
         else:
             self.store.prefetch(keys)
 
@@ -273,14 +283,17 @@ class _Gathering:
             self.store.settle()
             return self.store.ensure(module, version, ext)
 
-    def _choose_toolchains(self) -> list[tuple[str, str]]:
+    def _choose_toolchains(self) -> None:
+        """Decide which toolchains are carried, by what the spec names and what was asked for so far."""
         named = {entry.version: entry.platforms for entry in self.spec.toolchains}
-        targets = {build.platform for project in self.spec.projects for build in project.builds} or {self.go.platform}
-        chosen = toolchain.to_carry(named, {root.label: root.asked for root in self.roots}, targets, self.go.version, self.go.platform)
-        versions = [(toolchain.MODULE, toolchain.module_version(version, platform)) for version, platform in chosen]
+        targets = {build.platform for project in self.spec.projects for build in project.builds}
+        targets.update(platform for project in self.spec.projects for platform in project.platforms)
+        targets.update(platform for tool in self.spec.tools for platform in tool.platforms)
+        asked = {root.label: root.asked for root in self.roots}
+        self.carried_toolchains = toolchain.to_carry(named, asked, targets or {self.go.platform}, self.go.version, self.go.platform)
+        versions = [(toolchain.MODULE, toolchain.module_version(version, platform)) for version, platform in self.carried_toolchains]
         self.store.require(versions, "the toolchains")
         self._begin(versions, versions)
-        return chosen
 
     def _would_fetch(self) -> dict[str, t.Any]:
         """Check mode: how many files and bytes a run would fetch, as far as go.sum names them; sizes are asked of the proxy."""
@@ -292,36 +305,53 @@ class _Gathering:
         return {"files": expected.files, "bytes": expected.bytes, "complete": expected.complete and not self.loose}
 
     def _ask(self) -> None:
-        """Unpack the toolchains, and ask the go command for the projects' module graphs and the closures of modules and tools."""
-        unpacked = os.path.join(self.cache, "toolchains")
-        with concurrent.futures.ThreadPoolExecutor(1) as pool, self._failures_explained():
-            ready = pool.submit(goroots.obtain, self.go, self.store, self.carried_toolchains, unpacked, os.path.join(self.work, "toolchains"))
-            # A project's graph is the same by any go command that is new enough, so those needn't wait.
-            own = toolchain.version_key(self.go.version)
-            early = [root for _project, root in self.projects if toolchain.version_key(root.asked or toolchain.FIRST) <= own]
-            for root in early:
-                self._ask_root(root)
-            ready.result()
-            versions = [version for version, _platform in self.carried_toolchains]
+        """Ask the go command for the projects' module graphs and the closures of modules and tools."""
+        with self._failures_explained():
             for root in self.roots:
-                version = toolchain.choose(root.asked, versions)
-                root.go = self.go.at(toolchain.directory(unpacked, version, self.go.platform), version)
-                if root not in early:
-                    self._ask_root(root)
+                self._ask_root(root)
+            for project, root in self.projects:
+                if not root.builds:
+                    platforms = project.platforms or sorted({name for entry in self.spec.toolchains for name in entry.platforms}) or [self.go.platform]
+                    packages = closure.main_packages(self._online(root.go, ""), root)
+                    root.builds = tuple(proof.default_builds(packages, project.name, platforms, project.env, project.flags, project.tags))
         self._settle()
 
     def _ask_root(self, root: closure.Root) -> None:
-        with RecordingProxy(self.store) as proxy:
-            try:
-                root.ask(runs.through_proxy(root.go, proxy, os.path.join(self.work, "online"), os.path.join(self.cache, "go-build")))
-            except CommandFailed as exc:
-                self._note_failures(proxy, exc)
-                raise closure.said_by_go(exc, root, "with the network") from None
-            finally:
-                self.store.require({(module, version) for module, version, _ext in proxy.asked}, root.label)
-            zips, mods = closure.wanted_files(root.sums)
-            self.store.require(zips | mods, root.label)
-            self._begin(zips, mods)
+        """Ask with the go command that will serve it; where that turns out to be too old, with the one that go names."""
+        while True:
+            root.go = self._go_for(root)
+            with RecordingProxy(self.store) as proxy:
+                try:
+                    zips, mods = root.ask(self._online(root.go, proxy.url))
+                    break
+                except CommandFailed as exc:
+                    newer = closure.too_old_for(exc)
+                    if not newer or toolchain.version_key(newer) <= toolchain.version_key(root.go.version):
+                        self._note_failures(proxy, exc)
+                        raise CommandFailed(
+                            f"{root.label}: with the network, {exc.message}", code=exc.code, subject=root.label, found=exc.found, hint=exc.hint
+                        ) from None
+                finally:
+                    self.store.require({(module, version) for module, version, _ext in proxy.asked}, root.label)
+            root.asked = newer
+            if root.kind != "project":
+                remove_tree(root.directory)
+            self._choose_toolchains()
+        self.store.require(zips | mods, root.label)
+        self._begin(zips, mods | zips)
+
+    def _go_for(self, root: closure.Root) -> GoCommand:
+        """A project's graph is the same by any go command that is new enough; packages are looked at with the one that is carried."""
+        new_enough = toolchain.version_key(root.asked or toolchain.FIRST) <= toolchain.version_key(self.go.version)
+        if root.kind == "project" and root.scope != "build" and new_enough:
+            return self.go
+        version = toolchain.choose(root.asked, [version for version, _platform in self.carried_toolchains])
+        unpacked = os.path.join(self.cache, "toolchains")
+        goroots.obtain(self.go, self.store, [(version, self.go.platform)], unpacked, os.path.join(self.work, "toolchains"))
+        return self.go.at(toolchain.directory(unpacked, version, self.go.platform), version)
+
+    def _online(self, go: GoCommand, proxy_url: str) -> closure.Run:
+        return runs.through_proxy(go, self.store.directory, proxy_url, os.path.join(self.work, "online"), os.path.join(self.cache, "go-build"))
 
     def _note_failures(self, proxy: RecordingProxy, failure: CommandFailed) -> None:
         """Files that the go command missed are to be named like those that were fetched ahead.
@@ -341,9 +371,12 @@ class _Gathering:
             raise
 
     def _settle(self) -> None:
-        """Wait for what was begun; of every version go.mod and .info are carried too."""
+        """Wait for what was begun; of every version with a zip or go.mod both go.mod and .info are carried too.
+
+        Of versions that the graph was pruned of, ``go list -m`` wants the .info alone.
+        """
         self.store.settle()
-        self.store.prefetch([(module, version, ext) for module, version, _ext in list(self.store.files) for ext in ("mod", "info")])
+        self.store.prefetch([(module, version, ext) for module, version, had in list(self.store.files) if had != "info" for ext in ("mod", "info")])
         self.store.settle()
 
     # -- check
@@ -358,70 +391,9 @@ class _Gathering:
         proxytree.lay_out(self.proxytree, {key: stored.path for key, stored in self.store.files.items()})
         return sums
 
-    # -- prove
-
-    def _prove(self, isolation: sandbox.Isolation, sums: dict[gosum.Key, str]) -> tuple[carrieddb.CarriedDatabase, dict[str, list[Build]]]:
-        """Prove every root; meanwhile the checksum database's snapshot is made, which only modules and tools wait for."""
-        stage = self.reporter.stage("gather: proofs without a network", len(self.roots))
-        builds: dict[str, list[Build]] = {}
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            snapshot = pool.submit(self._snapshot, sums)
-            known = len(self.store.files)
-            for project, root in self.projects:
-                builds[project.name] = self._prove_project(isolation, project, root)
-                stage.advance(1, note=root.label)
-                if snapshot.done():
-                    snapshot.result()
-            database = snapshot.result()
-        if len(self.store.files) != known:
-            database = self._snapshot(sums)
-        for root in self.loose:
-            proof.prove(root, self._offline(isolation, root), os.path.join(self.work, "offline", root.kind))
-            stage.advance(1, note=root.label)
-        self.warnings += [*database.warnings, *(warning for root in self.roots for warning in root.warnings)]
-        # Before anything is synced to disk: 10^5 unpacked files that nobody needs again.
-        for name in ("offline", "online"):
-            remove_tree(os.path.join(self.work, name))
-        return database, builds
-
     def _snapshot(self, sums: t.Mapping[gosum.Key, str]) -> carrieddb.CarriedDatabase:
         database = carrieddb.carry(
             self.store, sums, self.gosumdb, self.go.nosumdb, self.proxytree, self.earlier.database, self.options.connections, self.reporter
         )
         hashcheck.check_records(self.store, database.records)
         return database
-
-    def _offline(self, isolation: sandbox.Isolation, root: closure.Root) -> closure.Run:
-        return runs.without_network(root.go, isolation, self.proxytree, os.path.join(self.work, "offline"), os.path.join(self.cache, "go-build"))
-
-    def _prove_project(self, isolation: sandbox.Isolation, project: specs.Project, root: closure.Root) -> list[Build]:
-        scratch = os.path.join(self.work, "offline", project.name)
-        run = self._offline(isolation, root)
-        platforms = sorted({platform for entry in self.spec.toolchains for platform in entry.platforms}) or [self.go.platform]
-        try:
-            proof.prove(root, run, scratch)
-        except CommandFailed:
-            # go.sum was only a hint: let the go command ask for all it wants, then prove again.
-            if not self._widen(root):
-                raise
-            proof.prove(root, run, scratch)
-        return proof.prove_builds(root, run, scratch, project.builds, project.name, platforms)
-
-    def _widen(self, root: closure.Root) -> bool:
-        """Let the go command ask for what a project needs beyond its go.sum; whether that was anything new."""
-        before = set(self.store.files)
-        with self._failures_explained(), RecordingProxy(self.store) as proxy:
-            try:
-                root.warnings.clear()
-                online = os.path.join(self.work, "online")
-                root.steps(runs.through_proxy(root.go, proxy, online, os.path.join(self.cache, "go-build")), os.path.join(online, "work"))
-            except CommandFailed as exc:
-                self._note_failures(proxy, exc)
-                raise closure.said_by_go(exc, root, "with the network") from None
-            finally:
-                self.store.require({(module, version) for module, version, _ext in proxy.asked}, root.label)
-        if set(self.store.files) == before:
-            return False
-        self._settle()
-        self._check()
-        return True

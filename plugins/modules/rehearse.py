@@ -159,6 +159,8 @@ def main():
     params = module.params
     with failing(module):
         outcome = verb.rehearse(Depot(params["depot"]), params["generation"], params["trace_id"], params["timeout"], reporter(module), module.check_mode)
+    for warning in outcome.warnings:
+        module.warn(warning)
     summary = outcome.generation.summary()
     sealed = f"{summary['number']:06d}"
     module.exit_json(

@@ -9,6 +9,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import os
+import typing as t
 
 from .._base.errors import DepotDamaged
 from .._depot.depot import Depot
@@ -30,12 +31,25 @@ class EarlierGenerations:
                 self._generations.append(depot.generation(ref))
             except DepotDamaged as exc:
                 self.warnings.append(exc.sentence())
+        self._files = self._module_files()
 
-    def module_files(self) -> dict[Key, Held]:
-        """The module files that are there, zips with the hashes that were proved then."""
+    def held(self, key: Key) -> t.Optional[Held]:
+        """A module file that is there; a zip with the hashes that were proved then."""
+        known = self._files.get(key)
+        if known is None and key[2] == "info":
+            # Some are carried without their module, which no document lists.
+            paths = (os.path.join(self._proxy(generation), proxy_path(*key)) for generation in reversed(self._generations))
+            found = next(filter(os.path.exists, paths), None)
+            return Held(found) if found else None
+        return known
+
+    def _proxy(self, generation: Generation) -> str:
+        return os.path.join(self._depot.tree(generation.ref), "proxy")
+
+    def _module_files(self) -> dict[Key, Held]:
         held: dict[Key, Held] = {}
         for generation in self._generations:
-            proxy = os.path.join(self._depot.tree(generation.ref), "proxy")
+            proxy = self._proxy(generation)
             for module in generation.config["modules"]:
                 path, version = str(module["path"]), str(module["version"])
                 for ext in ("info", "mod"):
