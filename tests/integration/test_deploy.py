@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import pathlib
@@ -26,8 +27,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ansible_collections.airgap.golang.plugins.module_utils import gather, rehearse
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, HostRefused
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
+from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
+from ansible_collections.airgap.golang.plugins.module_utils._content import specreader
 from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
@@ -429,6 +433,23 @@ def test_tools_by_the_playbooks(tooled: pathlib.Path, work: pathlib.Path) -> Non
     assert (why["code"], why["subject"]) == ("in_the_way", str(links / "stray"))
     why = failure(playbook(work / "ansible", "deploy", variables(tooled, root, deploy_tools=["fix"])))
     assert (why["code"], why["subject"]) == ("spec_invalid", "fix")
+
+
+def test_a_tool_that_the_rehearsal_built(work: pathlib.Path) -> None:
+    """From a spec to a program that runs on a host which has nothing else."""
+    depot = Depot(str(work / "depot"))
+    tool = {"package": "golang.org/x/example/hello@v0.0.0-20250915201037-7f05d217867b", "platforms": [PLATFORM]}
+    spec = specreader.parse({"name": "tools", "toolchains": [{"version": TOOLCHAINS[0]}], "tools": [tool]})
+    gather.gather(spec, depot, gather.Options(trace_id="5" * 32), Reporter())
+    generation = rehearse.rehearse(depot, None, "5" * 32, 600, Reporter()).generation
+    assert generation is not None
+    tasks = role("tools", tools_dir=str(work / "bin"))
+    given = {"airgap_golang_depot": depot.path, "airgap_golang_root": str(work / "root")}
+    ran = playbook(work / "ansible", tasks, given)
+    assert changed(ran) == 1 and ran.results[BRING["tools"]]["transferred"] < 10 << 20, "no toolchain came"
+    assert said_by(work / "bin") == {"hello": "Hello, world!\n"}
+    (binary,) = generation.config["tools"][0]["binaries"]
+    assert hashlib.sha256((work / "bin" / "hello").read_bytes()).hexdigest() == binary["sha256"]
 
 
 def test_roles_add_up_and_move_together(small: pathlib.Path, work: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import tarfile
+import tracemalloc
 import typing as t
 import zipfile
 
@@ -199,3 +200,13 @@ def test_bounds(fetcher: Fetcher, tmp_path: pathlib.Path, monkeypatch: pytest.Mo
     path.write_bytes(path.read_bytes() + tail.getvalue())
     with pytest.raises(ModuleRefused, match="after its end"):
         obtain(fetcher, path)
+
+
+def test_memory_does_not_grow_with_the_archive(fetcher: Fetcher, tmp_path: pathlib.Path) -> None:
+    write_tar(tmp_path / "release", {**small_release(), "pkg/tool/linux_amd64/link": bytes(64 << 20), "test/big": bytes(64 << 20)})
+    tracemalloc.start()
+    try:
+        obtain(fetcher, tmp_path / "release")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
