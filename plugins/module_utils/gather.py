@@ -12,10 +12,12 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
 import tempfile
+import threading
 import time
 import typing as t
 
@@ -110,10 +112,11 @@ class _Gathering:
         self.phases: dict[str, float] = {}
         self.go = _user_go(options)
         self.cache = os.path.join(work if options.check else depot.path, "cache")
-        self.proxytree = os.path.join(work, "proxy")
+        self.sumdb = os.path.join(work, "sumdb")
         self.projects: list[tuple[specs.Project, closure.Root]] = []
         self.loose: list[closure.Root] = []
         self.carried_toolchains: list[tuple[str, str]] = []
+        self.one_at_a_time = threading.Lock()
 
     @contextlib.contextmanager
     def _phase(self, name: str) -> t.Iterator[None]:
@@ -156,7 +159,8 @@ class _Gathering:
                     spec=self.spec,
                     inputs=inputs,
                     store=self.store,
-                    proxytree=self.proxytree,
+                    proxy=proxytree.write_lists(os.path.join(self.work, "lists"), {key: file.path for key, file in self.store.files.items()}),
+                    sumdb=self.sumdb,
                     toolchains=self.carried_toolchains,
                     projects=[
                         GatheredProject(project, root, os.path.join(self.work, "projects", project.name), commits.get(project.name, ""))
@@ -307,7 +311,11 @@ class _Gathering:
     def _ask(self) -> None:
         """Ask the go command for the projects' module graphs and the closures of modules and tools."""
         with self._failures_explained():
-            for root in self.roots:
+            # Projects' graphs are read side by side; what a loose module or a tool needs is fetched by go commands that are busy themselves.
+            with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+                for asked in [pool.submit(self._ask_root, root) for _project, root in self.projects]:
+                    asked.result()
+            for root in self.loose:
                 self._ask_root(root)
             for project, root in self.projects:
                 if not root.builds:
@@ -327,18 +335,21 @@ class _Gathering:
                 except CommandFailed as exc:
                     newer = closure.too_old_for(exc)
                     if not newer or toolchain.version_key(newer) <= toolchain.version_key(root.go.version):
-                        self._note_failures(proxy, exc)
+                        with self.one_at_a_time:
+                            self._note_failures(proxy, exc)
                         raise CommandFailed(
                             f"{root.label}: with the network, {exc.message}", code=exc.code, subject=root.label, found=exc.found, hint=exc.hint
                         ) from None
                 finally:
                     self.store.require({(module, version) for module, version, _ext in proxy.asked}, root.label)
-            root.asked = newer
-            if root.kind != "project":
-                remove_tree(root.directory)
-            self._choose_toolchains()
+            with self.one_at_a_time:
+                root.asked = newer
+                if root.kind != "project":
+                    remove_tree(root.directory)
+                self._choose_toolchains()
         self.store.require(zips | mods, root.label)
-        self._begin(zips, mods | zips)
+        with self.one_at_a_time:
+            self._begin(zips, mods | zips)
 
     def _go_for(self, root: closure.Root) -> GoCommand:
         """A project's graph is the same by any go command that is new enough; packages are looked at with the one that is carried."""
@@ -347,7 +358,8 @@ class _Gathering:
             return self.go
         version = toolchain.choose(root.asked, [version for version, _platform in self.carried_toolchains])
         unpacked = os.path.join(self.cache, "toolchains")
-        goroots.obtain(self.go, self.store, [(version, self.go.platform)], unpacked, os.path.join(self.work, "toolchains"))
+        with self.one_at_a_time:
+            goroots.obtain(self.go, self.store, [(version, self.go.platform)], unpacked, os.path.join(self.work, "toolchains"))
         return self.go.at(toolchain.directory(unpacked, version, self.go.platform), version)
 
     def _online(self, go: GoCommand, proxy_url: str) -> closure.Run:
@@ -385,15 +397,13 @@ class _Gathering:
         return gosum.merge({root.label: root.sums for root in self.roots})
 
     def _check(self) -> dict[gosum.Key, str]:
-        """Check what is in hand, and lay it out as the GOPROXY that will be carried."""
         sums = self._sums()
         hashcheck.check_sums(self.store, sums)
-        proxytree.lay_out(self.proxytree, {key: stored.path for key, stored in self.store.files.items()})
         return sums
 
     def _snapshot(self, sums: t.Mapping[gosum.Key, str]) -> carrieddb.CarriedDatabase:
         database = carrieddb.carry(
-            self.store, sums, self.gosumdb, self.go.nosumdb, self.proxytree, self.earlier.database, self.options.connections, self.reporter
+            self.store, sums, self.gosumdb, self.go.nosumdb, self.sumdb, self.earlier.database, self.options.connections, self.reporter
         )
         hashcheck.check_records(self.store, database.records)
         return database

@@ -226,6 +226,7 @@ class _Rehearsal:
                     gocache=self.gocache,
                     timeout=self.timeout,
                     workspace=bool(project["workspace"]),
+                    top=os.path.join(self.scratch, "projects", name),
                 )
             except AirgapError as exc:
                 failures.append({"project": name, "output": build.output, "said": exc.message})
@@ -238,7 +239,7 @@ class _Rehearsal:
                         "size": record.size,
                         "seconds": round(record.seconds, 3),
                         # As anybody could run it: where this machine has things is nobody's business.
-                        "argv": ["go", *record.argv[1:-2], build.output, build.package],
+                        "argv": list(build.command) or ["go", *record.argv[1:-2], build.output, build.package],
                         "go": record.go_version,
                     }
                 )

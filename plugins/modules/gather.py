@@ -158,6 +158,14 @@ options:
           ldflags:
             description: The value of C(-ldflags), as one more of O(projects[].builds[].flags).
             type: str
+          command:
+            description:
+              - A program and its arguments, to run in place of C(go build) in a writable copy of the project, such as C([make, release]).
+                It has to leave the binary where E(OUTPUT) says. The C(go) that it finds is the project's toolchain, and builds from vendor.
+              - Hosts run it too, without a network and as the unprivileged build user, so they need the programs that it calls.
+            type: list
+            elements: str
+            default: []
           env:
             description: Settings of the build, such as C(GOAMD64). E(CGO_ENABLED) is V(0) unless it's set here.
             type: dict
@@ -382,6 +390,7 @@ def argument_spec():
         "env": {"type": "dict", "default": {}},
         "flags": strings,
         "ldflags": {"type": "str"},
+        "command": strings,
         "tags": strings,
     }
     project = {

@@ -17,7 +17,7 @@ import zipfile
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils import gather as gather_verb
-from ansible_collections.airgap.golang.plugins.module_utils._base.errors import CommandFailed, SpecInvalid
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import BuildFailed, CommandFailed, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.tests.support.gathering import GO, STRINGER, UUID, Offline, Site, config_modules, make_spec, path_project
@@ -224,3 +224,16 @@ def test_a_loose_modules_closure_is_as_wide_as_asked(connected: Site, depot: Dep
     # What is selected beside the other requirement, not what cobra itself asks for.
     assert [version for path, version in carried if path == "github.com/spf13/pflag" and carried[(path, version)]["zip"]] == ["v1.0.6"]
     assert connected.rehearse(depot).changed
+
+
+def test_a_project_is_built_by_a_command_of_its_own(connected: Site, depot: Depot, project: pathlib.Path) -> None:
+    """It may write into its directory, and the go that it calls builds from vendor, without a network."""
+    (project / "release.sh").write_text('set -e\necho "package main" > generated.go\ngo env GOFLAGS GOPROXY > flags\ngo build -o "$OUTPUT" .\n')
+    builds = [{"output": "bin/release", "command": ["sh", "release.sh"], "tags": ["netgo"]}]
+    connected.gather(depot, make_spec(projects=[path_project(project, builds=builds, flags=["-race"])]))
+    (build,) = connected.rehearse(depot).builds
+    assert (build["output"], build["argv"]) == ("bin/release", ["sh", "release.sh"])
+    (project / "release.sh").write_text("true\n")
+    connected.gather(depot, make_spec(projects=[path_project(project, builds=builds)]))
+    with pytest.raises(BuildFailed, match=r"left no file at \$OUTPUT"):
+        connected.rehearse(depot)

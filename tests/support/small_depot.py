@@ -124,16 +124,13 @@ class Composer:
         name: str = "small",
     ) -> Composed:
         layers = []
-        proxy: dict[str, bytes] = {}
-        tree = self.scratch / f"proxy-{number}"
-        for module in [*modules, *gomod_only]:
-            for ext in ("info", "mod"):
-                path = tree / proxy_path(module.path, module.version, ext)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(getattr(module, ext).read_bytes())
-        write_lists(str(tree), {module.path: [module.version] for module in modules})
-        for path in sorted(entry for entry in tree.rglob("*") if entry.is_file()):
-            proxy[str(path.relative_to(tree))] = path.read_bytes()
+        module_files = {
+            (module.path, module.version, ext): str(getattr(module, ext))
+            for module in [*modules, *gomod_only]
+            for ext in (("info", "mod", "zip") if module in modules else ("info", "mod"))
+        }
+        places = write_lists(str(self.scratch / f"lists-{number}"), module_files)
+        proxy = {path: pathlib.Path(place).read_bytes() for path, place in sorted(places.items()) if not path.endswith(".zip")}
         for module in modules:
             digest, size = self.blob(module.zip.read_bytes())
             layers.append(oci.Layer(digest, size, oci.ZIP_TYPE, "proxy/" + proxy_path(module.path, module.version, "zip"), "module"))

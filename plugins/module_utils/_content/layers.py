@@ -45,14 +45,16 @@ class GatheredProject:
 class Gathered:
     """All that becomes a generation.
 
-    ``inputs``: the digest of what it follows from. ``proxytree``: the finished GOPROXY. ``toolchains``: (version, os/arch).
+    ``inputs``: the digest of what it follows from. ``proxy``: the GOPROXY's files by their paths in it, the checksum database's not
+    among them: that is below the directory ``sumdb``. ``toolchains``: (version, os/arch).
     ``files``: by their path below the tree's files/.
     """
 
     spec: specs.Spec
     inputs: str
     store: ModuleStore
-    proxytree: str
+    proxy: t.Mapping[str, str]
+    sumdb: str
     toolchains: t.Sequence[tuple[str, str]]
     projects: t.Sequence[GatheredProject]
     files: t.Mapping[str, Resource]
@@ -108,10 +110,10 @@ def _zip_layers(depot: Depot, gathered: Gathered, stage: Stage) -> list[oci.Laye
 
 
 def _proxy_packages(gathered: Gathered) -> list[_Package]:
-    small = [Entry(file.name, file.path) for file in source.walk(gathered.proxytree, skip=("sumdb",)) if not file.name.endswith(".zip")]
+    small = [Entry(name, path) for name, path in gathered.proxy.items() if not name.endswith(".zip")]
     packages = [_Package("proxy.tar.gz", "index", "proxy", small, True)] if small else []
     if gathered.database.head:
-        tiles = [Entry(file.name, file.path) for file in source.walk(os.path.join(gathered.proxytree, "sumdb"))]
+        tiles = [Entry(file.name, file.path) for file in source.walk(gathered.sumdb)]
         packages.append(_Package("sumdb.tar", "sumdb", "proxy/sumdb", tiles, False))
     return packages
 

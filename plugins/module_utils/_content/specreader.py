@@ -255,7 +255,7 @@ def _builds(
                     "output": output,
                     "platform": platform,
                     "env": {**env, **_dictionary(own.get("env"))},
-                    "flags": _flags(own, flags),
+                    "flags": [] if own.get("command") else _flags(own, flags),
                     "tags": own.get("tags") or tags,
                 }
             )

@@ -54,12 +54,12 @@ def carry(
     sums: t.Mapping[gosum.Key, str],
     gosumdb_setting: str,
     nosumdb: str,
-    proxytree: str,
+    directory: str,
     earlier: t.Callable[[str], Earlier],
     connections: int,
     reporter: Reporter,
 ) -> CarriedDatabase:
-    """Write the snapshot for all public modules in ``store`` below ``proxytree``/sumdb.
+    """Write the snapshot for all public modules in ``store`` into ``directory``, as it's called below sumdb/ in a GOPROXY.
 
     :param gosumdb_setting: GOSUMDB. ``nosumdb``: GONOSUMDB, whose modules the database is not asked about.
     :param earlier: what went to hosts before, by the database's name.
@@ -72,7 +72,7 @@ def carry(
     before = earlier(name)
     zips, mods = store.versions()
     public = sorted(version for version in {*zips, *mods, *before.public} if not matches(nosumdb, version[0]))
-    dest = os.path.join(proxytree, "sumdb", name)
+    dest = os.path.join(directory, name)
     stage = reporter.stage("gather: checksum database")
     done = [0, 0]
 
