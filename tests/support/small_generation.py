@@ -135,15 +135,21 @@ def make_generation(
             "name": "small",
             "created": "2026-01-02T03:04:05Z",
             "generation": number,
+            "spec": {"name": "small", "modules": []},
             "toolchains": [{"version": version, "platform": platform, "zip": zips[version, platform]} for version, platform in zips],
             "modules": making.modules,
             "projects": [{"name": name, "directory": ".", "toolchain": toolchains[-1], "workspace": False, "builds": []} for name in projects],
             "tools": [
-                {"package": f"example.com/{name}", "version": f"v1.{number}.0", "binaries": [binary for binary in built if binary["name"] == name]}
+                {
+                    "package": f"example.com/{name}",
+                    "version": f"v1.{number}.0",
+                    "platforms": list(platforms),
+                    "binaries": [binary for binary in built if binary["name"] == name],
+                }
                 for name in tools
             ],
             "files": [],
-            "go": {"nosumdb": nosumdb},
+            "go": {"nosumdb": nosumdb, "gosumdb": "off", "sumdb": {}},
         }
         encoded = oci.canonical(config)
         manifest = oci.Manifest(oci.digest_of(encoded), len(encoded), tuple(making.layers)).encode()
