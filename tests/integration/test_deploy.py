@@ -692,7 +692,7 @@ def start(work: pathlib.Path, depot: pathlib.Path, root: pathlib.Path) -> subpro
         "import pathlib, sys\n"
         "from ansible_collections.airgap.golang.tests.support.deployed_depot import playbook\n"
         "ran = playbook(pathlib.Path(sys.argv[1]), 'deploy', {'airgap_golang_depot': sys.argv[2], 'airgap_golang_root': sys.argv[3],\n"
-        "    'deploy_become': False, 'deploy_link_dir': ''})\n"
+        "    'deploy_become': False, 'deploy_link_dir': '', 'deploy_tools_dir': sys.argv[3] + '-tools'})\n"
         "print(ran.output); sys.exit(ran.status)\n"
     )
     argv = [sys.executable, "-c", program, str(work), str(depot), str(root)]

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import pathlib
+import secrets
 import subprocess
 import typing as t
 import zipfile
@@ -129,7 +130,7 @@ class Composer:
             for module in [*modules, *gomod_only]
             for ext in (("info", "mod", "zip") if module in modules else ("info", "mod"))
         }
-        places = write_lists(str(self.scratch / f"lists-{number}"), module_files)
+        places = write_lists(str(self.scratch / f"lists-{secrets.token_hex(4)}"), module_files)
         proxy = {path: pathlib.Path(place).read_bytes() for path, place in sorted(places.items()) if not path.endswith(".zip")}
         for module in modules:
             digest, size = self.blob(module.zip.read_bytes())

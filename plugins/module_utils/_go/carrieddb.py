@@ -17,8 +17,10 @@ from .._base.files import remove_tree
 from .._base.progress import Reporter
 from . import gosum
 from .goproxy import ABSENT, matches
+from .hashcheck import check_lines
+from .snapshotcheck import Record
 from .store import ModuleStore, Version
-from .sumdb import Record, Snapshot, parse_gosumdb
+from .sumdb import Snapshot, parse_gosumdb
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,7 @@ def carry(
     :param gosumdb_setting: GOSUMDB. ``nosumdb``: GONOSUMDB, whose modules the database is not asked about.
     :param earlier: what went to hosts before, by the database's name.
     :raises FetchFailed: the database doesn't answer, or doesn't know a module that no go.sum vouches for either.
-    :raises ModuleRefused: it lies.
+    :raises ModuleRefused: it lies, or a go.sum disagrees with it.
     """
     name, key, _url = parse_gosumdb(gosumdb_setting)
     if not name:
@@ -87,6 +89,7 @@ def carry(
         done[:] = [0, 0]
         snapshot = Snapshot(dest, key, lambda path: store.sumdb(f"{name}/{path}"), connections, before.directory)
         records = snapshot.build(versions, before.heads, advance)
+        check_lines(store, sums, records)
         return CarriedDatabase(records, {"name": name, "size": snapshot.tree_size, "older": sorted({*before.heads, snapshot.tree_size})})
 
     try:

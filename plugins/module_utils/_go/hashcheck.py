@@ -13,8 +13,8 @@ import typing as t
 
 from .._base.errors import ModuleRefused
 from . import gosum
+from .snapshotcheck import Record
 from .store import Key, ModuleStore, Version
-from .sumdb import Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +63,30 @@ def check_records(store: ModuleStore, records: t.Mapping[Version, Record]) -> No
                 if found != expected:
                     wrong.append(Wrong((module, version, ext), expected, found, "the checksum database"))
     _refuse(store, wrong)
+
+
+def check_lines(store: ModuleStore, sums: t.Mapping[gosum.Key, str], records: t.Mapping[Version, Record]) -> None:
+    """Compare every line of a go.sum with the record of its version, where the line's file isn't in hand for the other checks.
+
+    :raises ModuleRefused: some disagree; all of them are in ``details``.
+    """
+    details = []
+    for (module, version), record in sorted(records.items()):
+        for ext, expected in record.lines.items():
+            found = sums.get((module, version + "/go.mod" if ext == "mod" else version), expected)
+            if found != expected and (module, version, ext) not in store.files:
+                what = f"{module}@{version}" + ("" if ext == "zip" else "/go.mod")
+                details.append({"what": what, "module": module, "version": version, "file": ext, "expected": expected, "found": found})
+    if details:
+        lines = "; ".join(f"{entry['what']} has {entry['found']}, but the checksum database says {entry['expected']}" for entry in details)
+        raise ModuleRefused(
+            f"{len(details)} line{'s' if len(details) > 1 else ''} of go.sum with a wrong hash: {lines}",
+            subject=details[0]["what"],
+            expected=details[0]["expected"],
+            found=details[0]["found"],
+            hint="somebody changed go.sum, or wrote it from a module that was changed: find out which, then restore it with `go mod tidy`",
+            details=details,
+        )
 
 
 def verified_by(version: Version, zipped: bool, sums: t.Mapping[gosum.Key, str], records: t.Mapping[Version, Record]) -> str:
