@@ -21,20 +21,21 @@ import threading
 import time
 import typing as t
 
+from . import lock_diff
 from ._base.errors import AirgapError, CommandFailed, FetchFailed, SpecInvalid
 from ._base.fetch import Fetcher
 from ._base.files import remove_tree
 from ._base.progress import Reporter
-from ._content import resources
+from ._content import layers, loose, resources
+from ._content import lock as locks
 from ._content import spec as specs
 from ._content.earlier import EarlierGenerations
-from ._content.layers import Gathered, GatheredProject, admit
 from ._depot import manifest as oci
 from ._depot.depot import Depot
 from ._depot.generation import SCHEMA, Generation
-from ._go import carrieddb, closure, goroots, gosum, hashcheck, proof, proxytree, runs, source, sumdb, toolchain
+from ._go import carrieddb, closure, goroots, gosum, hashcheck, proof, proxytree, queries, runs, source, sumdb, toolchain
 from ._go.command import GoCommand, find_go
-from ._go.estimate import Estimate
+from ._go.estimate import Estimate, Expected
 from ._go.goproxy import DirectGo, Upstream, parse_chain
 from ._go.recorder import RecordingProxy
 from ._go.store import ModuleStore, hasher_processes
@@ -45,7 +46,11 @@ FETCH = "fetch"
 
 @dataclasses.dataclass
 class Options:
-    """How to gather. ``goproxy``, ``goprivate``, ``gosumdb``: like go's own, empty for the user's settings."""
+    """How to gather. ``goproxy``, ``goprivate``, ``gosumdb``: like go's own, empty for the user's settings.
+
+    ``lock``: the lock's path, "" for none; ``frozen``: refuse what goes beyond it; ``upgrade``: resolve anew what it pins;
+    ``partial``: only some of the spec's projects are in the spec. ``vulndb``: a copy of the vulnerability database, "" for none.
+    """
 
     go_binary: str = ""
     goproxy: str = ""
@@ -54,17 +59,26 @@ class Options:
     connections: int = 32
     check: bool = False
     trace_id: str = ""
+    lock: str = ""
+    frozen: bool = False
+    upgrade: bool = False
+    partial: bool = False
+    vulndb: str = ""
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What gather did: ``changed``, the generation (None in check mode), warnings, seconds by phase, what moved."""
+    """What gather did: ``changed``, the generation (None in check mode), warnings, seconds by phase, what moved.
+
+    ``lock``: the difference to the lock that was there, None where there is no lock to keep.
+    """
 
     changed: bool
     generation: t.Optional[Generation]
     warnings: list[str]
     phases: dict[str, float]
     fetched: dict[str, t.Any]
+    lock: t.Optional[lock_diff.Compared] = None
 
 
 def gather(spec: specs.Spec, depot: Depot, options: Options, reporter: Reporter) -> Outcome:
@@ -117,6 +131,11 @@ class _Gathering:
         self.loose: list[closure.Root] = []
         self.carried_toolchains: list[tuple[str, str]] = []
         self.one_at_a_time = threading.Lock()
+        self.lock: t.Optional[locks.Lock] = None
+        self.pins: dict[str, str] = {}
+        self.digests: dict[str, str] = {}
+        self.earlier: t.Optional[EarlierGenerations] = None
+        self.opened = False
 
     @contextlib.contextmanager
     def _phase(self, name: str) -> t.Iterator[None]:
@@ -136,74 +155,138 @@ class _Gathering:
 
     def run(self) -> Outcome:
         with self._phase("resolve"):
-            commits = {project.name: source.git_commit(project.git, project.ref) for project in self.spec.projects if project.git}
-            files = resources.find(self.spec.files)
-            inputs = self._inputs(commits, files)
+            self.lock = locks.read(self.options.lock) if self.options.lock else None
+            self.resolved = loose.resolve(self.spec, self.lock, self._answer, self.options.frozen, self.options.upgrade)
+            self.spec = self.resolved.spec
+            self.pins.update(self.resolved.pins)
+            found = resources.find(self.spec.files, self.resolved.file_commits)
+            inputs = self._inputs(found)
         latest = self.depot.latest()
         if latest is not None and latest.config.get("inputs") == inputs and not self.depot.blobs.missing(latest.manifest.blobs()):
-            return Outcome(False, latest, self.warnings, self.phases, {"files": 0, "bytes": 0, "complete": True})
+            nothing = {"files": 0, "bytes": 0, "complete": True}
+            self._pin_toolchain({str(entry["name"]): str(entry["asked"]) for entry in latest.config["projects"]})
+            now = self._locked(latest.config)
+            return Outcome(self._lock_changes(now), latest, self.warnings, self.phases, nothing, self._keep(now))
         with self._phase("fetch"):
             self._open_store()
-            self._take_sources(commits)
-            self._choose_toolchains()
+            taking = self._begin_resources(found)
+            with taking.told_together():
+                self._take_sources()
+                self._choose_toolchains()
+                if not self.options.check:
+                    self._ask()
             if self.options.check:
-                return Outcome(True, None, self.warnings, self.phases, self._would_fetch())
-            self._ask()
+                return Outcome(True, None, self.warnings, self.phases, self._would_fetch(taking.moved()))
         with self._phase("check"):
             sums = self._check()
             database = self._snapshot(sums)
         with self._phase("store"):
-            generation = admit(
-                self.depot,
-                Gathered(
-                    spec=self.spec,
-                    inputs=inputs,
-                    store=self.store,
-                    proxy=proxytree.write_lists(os.path.join(self.work, "lists"), {key: file.path for key, file in self.store.files.items()}),
-                    sumdb=self.sumdb,
-                    toolchains=self.carried_toolchains,
-                    projects=[
-                        GatheredProject(project, root, os.path.join(self.work, "projects", project.name), commits.get(project.name, ""))
-                        for project, root in self.projects
-                    ],
-                    files=resources.take(files, os.path.join(self.work, "files")),
-                    sums=sums,
-                    database=database,
-                    nosumdb=self.go.nosumdb,
-                    gosumdb=carrieddb.without_url(self.gosumdb),
-                ),
-                self.work,
-                self.options.trace_id,
-                self.reporter.stage("gather: store"),
-            )
+            gathered = self._gathered(inputs, taking.settle(), sums, database)
+            document = layers.document(gathered, self.depot.next_number())
+            now = self._locked(document)
+            generation = layers.admit(self.depot, gathered, document, self.work, self.options.trace_id, self.reporter.stage("gather: store"))
             remove_tree(os.path.join(self.depot.staging, FETCH))
         self.warnings += database.warnings
-        fetched = {"files": self.store.fetched_files, "bytes": self.store.fetched_bytes, "complete": True}
-        return Outcome(True, generation, self.warnings, self.phases, fetched)
+        moved = taking.moved()
+        fetched = {"files": self.store.fetched_files + moved.files, "bytes": self.store.fetched_bytes + moved.bytes, "complete": True}
+        return Outcome(True, generation, self.warnings, self.phases, fetched, self._keep(now))
+
+    def _gathered(
+        self, inputs: str, files: t.Mapping[str, resources.Taken], sums: t.Mapping[gosum.Key, str], database: carrieddb.CarriedDatabase
+    ) -> layers.Gathered:
+        return layers.Gathered(
+            spec=self.spec,
+            inputs=inputs,
+            store=self.store,
+            proxy=proxytree.write_lists(os.path.join(self.work, "lists"), {key: file.path for key, file in self.store.files.items()}),
+            sumdb=self.sumdb,
+            toolchains=self.carried_toolchains,
+            projects=[
+                layers.GatheredProject(project, root, os.path.join(self.work, "projects", project.name), self.resolved.commits.get(project.name, ""))
+                for project, root in self.projects
+            ],
+            files=files,
+            sums=sums,
+            database=database,
+            nosumdb=self.go.nosumdb,
+            gosumdb=carrieddb.without_url(self.gosumdb),
+        )
 
     # -- resolve
 
-    def _inputs(self, commits: t.Mapping[str, str], files: t.Mapping[str, resources.Resource]) -> str:
+    def _answer(self, questions: t.Sequence[queries.Question]) -> dict[queries.Question, str]:
+        """What loose versions mean now, by the go command's rules."""
+        self._open_store()
+        with RecordingProxy(self.store) as proxy:
+            answers = queries.answer(questions, self.go, self._online(self.go, proxy.url), os.path.join(self.work, "queries"))
+        return {question: version for question, (_module, version) in answers.items()}
+
+    def _inputs(self, files: t.Mapping[str, resources.Resource]) -> str:
         """One digest of all that the generation follows from."""
+        self.digests = {project.name: source.digest(project.path, project.exclude) for project in self.spec.projects if project.path}
         facts: dict[str, t.Any] = {
             "schema": SCHEMA,
             "spec": self.spec.normal(),
-            "commits": dict(commits),
-            "sources": {project.name: source.digest(project.path, project.exclude) for project in self.spec.projects if project.path},
+            "commits": dict(self.resolved.commits),
+            "sources": self.digests,
             "files": {dest: file.sha256 for dest, file in files.items()},
             "nosumdb": self.go.nosumdb,
             "gosumdb": self.go.settings.get("GOSUMDB", ""),
         }
         return oci.digest_of(oci.canonical(facts))
 
+    # -- the lock
+
+    def _locked(self, config: t.Mapping[str, t.Any]) -> t.Optional[locks.Lock]:
+        """The lock of what was gathered; None where none is kept.
+
+        :raises ModuleRefused: it isn't what the lock says, or goes beyond it where that is refused.
+        """
+        if not self.options.lock and not self.options.frozen:
+            return None
+        now = locks.from_generation(config, self.pins, self.digests)
+        if self.lock:
+            locks.refuse_drift(self.lock, now, self.spec, self.options.upgrade)
+        if self.options.frozen:
+            locks.refuse_beyond(self.lock, now, self.options.partial)
+        return locks.joined(self.lock, now) if self.options.partial else now
+
+    def _lock_changes(self, now: t.Optional[locks.Lock]) -> bool:
+        return now is not None and not self.options.frozen and locks.differs(self.options.lock, now)
+
+    def _keep(self, now: t.Optional[locks.Lock]) -> t.Optional[lock_diff.Compared]:
+        """Write the lock where it may change, and say how it differs."""
+        if now is None:
+            return None
+        compared = lock_diff.compare(self.lock, now, self.options.vulndb, self._zip_of)
+        self.warnings += compared.warnings
+        if not (self.options.frozen or self.options.check):
+            locks.write(self.options.lock, now)
+        return compared
+
+    def _zip_of(self, module: str, version: str) -> t.Optional[str]:
+        """Where a module's zip is, to look for its licence."""
+        key = (module, version, "zip")
+        stored = self.store.files.get(key) if self.opened else None
+        held = None if stored else self._earlier().held(key)
+        return stored.path if stored else held.path if held else None
+
     # -- fetch
 
+    def _earlier(self) -> EarlierGenerations:
+        if self.earlier is None:
+            self.earlier = EarlierGenerations(self.depot)
+            self.warnings += self.earlier.warnings
+        return self.earlier
+
     def _open_store(self) -> None:
-        earlier = EarlierGenerations(self.depot)
-        self.warnings += earlier.warnings
-        self.earlier = earlier
+        """Once; what asks for loose versions may be the first to need it."""
+        if self.opened:
+            return
+        self.opened = True
+        earlier = self._earlier()
         hashers = self.stack.enter_context(hasher_processes())
-        fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections))
+        self.fetcher = fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections))
         settings = self.go.settings
         of_direct = {name: settings[name] for name in ("GOINSECURE", "GOVCS", "GOAUTH") if settings.get(name)}
         direct = DirectGo(self.go.binary, self.go.environment(self.work, "direct", **of_direct), os.path.join(self.cache, "direct"))
@@ -211,14 +294,21 @@ class _Gathering:
         chain = parse_chain(settings["GOPROXY"])
         noproxy = settings.get("GONOPROXY") or settings.get("GOPRIVATE", "")
         upstream = Upstream(chain, noproxy, fetcher, direct, url or (f"https://{name}" if name else None))
-        staging = os.path.join(self.work if self.options.check else self.depot.staging, FETCH)
-        self.store = ModuleStore(staging, upstream, self.earlier.held, hashers, self.reporter.stage("gather: module files"), self.options.connections)
+        self.fetched = os.path.join(self.work if self.options.check else self.depot.staging, FETCH)
+        modules = os.path.join(self.fetched, "modules")
+        self.store = ModuleStore(modules, upstream, earlier.held, hashers, self.reporter.stage("gather: module files"), self.options.connections)
         self.stack.callback(self.store.close)
         if self.options.check:
             self.estimate = Estimate(chain, noproxy, fetcher, self.options.connections)
             self.stack.callback(self.estimate.close)
 
-    def _take_sources(self, commits: t.Mapping[str, str]) -> None:
+    def _begin_resources(self, found: t.Mapping[str, resources.Resource]) -> resources.Taking:
+        pool = self.stack.enter_context(concurrent.futures.ThreadPoolExecutor(4, thread_name_prefix="resource"))
+        directory = os.path.join(self.fetched, "files")
+        stage = self.reporter.stage("gather: resources")
+        return resources.begin(found, directory, pool, self.fetcher, self._earlier().resource, stage, self.options.check)
+
+    def _take_sources(self) -> None:
         """Copy every project to where we may write, and begin to fetch what its go.sum names."""
         for project in self.spec.projects:
             label = f"project {project.name}"
@@ -226,7 +316,7 @@ class _Gathering:
             if project.path:
                 source.copy_directory(project.path, dest, project.exclude)
             elif project.git:
-                source.clone(project.git, project.ref, commits[project.name], dest)
+                source.clone(project.git, project.ref, self.resolved.commits[project.name], dest)
             else:
                 self.store.require([(project.module, project.version)], label)
                 self._begin([(project.module, project.version)], [(project.module, project.version)])
@@ -250,8 +340,10 @@ class _Gathering:
             self._begin(zips, mods)
             self.projects.append((project, root))
         for entry in self.spec.modules:
-            version = (entry.path, entry.version)
             label = f"module {entry.path}@{entry.version}"
+            # A package's path is as good as its module's, where all that is importable is carried.
+            path = closure.module_of(entry.path, entry.version, self.store.ensure) if entry.closure == "packages" else entry.path
+            version = (path, entry.version)
             self.store.require([version], label)
             self._begin([] if entry.closure == "gomod" else [version], [version])
             if entry.closure == "packages":
@@ -274,7 +366,7 @@ class _Gathering:
         """Begin to fetch these versions; in check mode, to ask for their sizes."""
         keys = [(*version, "zip") for version in sorted(zips)] + [(*version, ext) for version in sorted(mods) for ext in ("mod", "info")]
         if self.options.check:
-            self.estimate.add(key for key in keys if self.earlier.held(key) is None)
+            self.estimate.add(key for key in keys if self._earlier().held(key) is None)
         else:
             self.store.prefetch(keys)
 
@@ -294,19 +386,30 @@ class _Gathering:
         targets.update(platform for project in self.spec.projects for platform in project.platforms)
         targets.update(platform for tool in self.spec.tools for platform in tool.platforms)
         asked = {root.label: root.asked for root in self.roots}
-        self.carried_toolchains = toolchain.to_carry(named, asked, targets or {self.go.platform}, self.go.version, self.go.platform)
+        own = self._pin_toolchain(asked)
+        self.carried_toolchains = toolchain.to_carry(named, asked, targets or {self.go.platform}, own, self.go.platform)
         versions = [(toolchain.MODULE, toolchain.module_version(version, platform)) for version, platform in self.carried_toolchains]
         self.store.require(versions, "the toolchains")
         self._begin(versions, versions)
 
-    def _would_fetch(self) -> dict[str, t.Any]:
+    def _pin_toolchain(self, asked: t.Mapping[str, str]) -> str:
+        """The release for those who ask for none; where nothing else decides, the lock pins it."""
+        own, pins = loose.own_toolchain(self.spec, asked, self.lock, self.go.version, self.options.upgrade)
+        self.pins.update(pins)
+        return own
+
+    def _would_fetch(self, resources_too: Expected) -> dict[str, t.Any]:
         """Check mode: how many files and bytes a run would fetch, as far as go.sum names them; sizes are asked of the proxy."""
         for root in self.loose:
             self.warnings.append(f"{root.label}: check mode doesn't download, so what it requires isn't counted")
         expected, failures = self.estimate.total()
         if failures:
             raise self.store.not_had(failures)
-        return {"files": expected.files, "bytes": expected.bytes, "complete": expected.complete and not self.loose}
+        return {
+            "files": expected.files + resources_too.files,
+            "bytes": expected.bytes + resources_too.bytes,
+            "complete": expected.complete and resources_too.complete and not self.loose,
+        }
 
     def _ask(self) -> None:
         """Ask the go command for the projects' module graphs and the closures of modules and tools."""
@@ -399,11 +502,13 @@ class _Gathering:
     def _check(self) -> dict[gosum.Key, str]:
         sums = self._sums()
         hashcheck.check_sums(self.store, sums)
+        if self.lock:
+            hashcheck.check_sums(self.store, self.lock.sums(), "the lock", "lock_mismatch")
         return sums
 
     def _snapshot(self, sums: t.Mapping[gosum.Key, str]) -> carrieddb.CarriedDatabase:
         database = carrieddb.carry(
-            self.store, sums, self.gosumdb, self.go.nosumdb, self.sumdb, self.earlier.database, self.options.connections, self.reporter
+            self.store, sums, self.gosumdb, self.go.nosumdb, self.sumdb, self._earlier().database, self.options.connections, self.reporter
         )
         hashcheck.check_records(self.store, database.records)
         return database

@@ -28,7 +28,7 @@ from .._go.hashcheck import verified_by
 from .._go.store import ModuleStore, Version
 from .._go.toolchain import MODULE, choose, module_version
 from . import spec as specs
-from .resources import Resource
+from .resources import Taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Gathered:
     sumdb: str
     toolchains: t.Sequence[tuple[str, str]]
     projects: t.Sequence[GatheredProject]
-    files: t.Mapping[str, Resource]
+    files: t.Mapping[str, Taken]
     sums: t.Mapping[gosum.Key, str]
     database: CarriedDatabase
     nosumdb: str
@@ -75,9 +75,10 @@ class _Package(t.NamedTuple):
     project: str = ""
 
 
-def admit(depot: Depot, gathered: Gathered, work: str, trace_id: str, stage: Stage) -> Generation:
+def admit(depot: Depot, gathered: Gathered, config: t.Mapping[str, t.Any], work: str, trace_id: str, stage: Stage) -> Generation:
     """Make the depot's next, unsealed generation. Needs the depot's lock.
 
+    :param config: what ``document`` gave for its number.
     :param work: a scratch directory on the depot's file system.
     """
     packages = _proxy_packages(gathered) + [_source_package(entry) for entry in gathered.projects]
@@ -88,12 +89,19 @@ def admit(depot: Depot, gathered: Gathered, work: str, trace_id: str, stage: Sta
         layers = _zip_layers(depot, gathered, stage)
         layers += [packing[index].result() for index in range(len(packages))]
     for dest, file in sorted(gathered.files.items()):
-        layers.append(oci.Layer("sha256:" + file.sha256, file.size, oci.FILE_TYPE, "files/" + dest, "file"))
+        layers.append(_file_layer("files/" + dest, file))
         depot.blobs.adopt(file.path, layers[-1].digest, file.size)
-    number = depot.next_number()
-    config = oci.canonical(_document(gathered, number))
-    manifest = oci.Manifest(oci.digest_of(config), len(config), tuple(layers)).encode()
-    return depot.admit(Ref(number, False), manifest, config, trace_id, facts={"by": "gather", "inputs": gathered.inputs}, stage=stage)
+    encoded = oci.canonical(config)
+    manifest = oci.Manifest(oci.digest_of(encoded), len(encoded), tuple(layers)).encode()
+    facts = {"by": "gather", "inputs": gathered.inputs}
+    return depot.admit(Ref(int(config["generation"]), False), manifest, encoded, trace_id, facts=facts, stage=stage)
+
+
+def _file_layer(place: str, file: Taken) -> oci.Layer:
+    """A resource's layer. Its title is its place, a directory's too: dests are unique, names made from them may not be."""
+    if file.kind == "file":
+        return oci.Layer("sha256:" + file.sha256, file.size, oci.FILE_TYPE, place, "file")
+    return oci.Layer("sha256:" + file.sha256, file.size, oci.TAR_GZIP_TYPE, place, "file", place)
 
 
 def _zip_layers(depot: Depot, gathered: Gathered, stage: Stage) -> list[oci.Layer]:
@@ -157,7 +165,7 @@ def _pack(depot: Depot, package: _Package, path: str) -> oci.Layer:
     return layer
 
 
-def _document(gathered: Gathered, number: int) -> dict[str, t.Any]:
+def document(gathered: Gathered, number: int) -> dict[str, t.Any]:
     """The config document; its schema is docs/schemas/generation.v1.json."""
     zips, mods = gathered.store.versions()
     return {
@@ -175,9 +183,18 @@ def _document(gathered: Gathered, number: int) -> dict[str, t.Any]:
         "modules": [_module_entry(gathered, version, True) for version in zips] + [_module_entry(gathered, version, False) for version in mods],
         "projects": [_project_entry(gathered, entry) for entry in gathered.projects],
         "tools": [{"package": tool.package, "version": tool.version, "platforms": list(tool.platforms)} for tool in gathered.spec.tools],
-        "files": [{"dest": dest, "sha256": file.sha256, "size": file.size} for dest, file in sorted(gathered.files.items())],
+        "files": [_file_entry(dest, file) for dest, file in sorted(gathered.files.items())],
         "seal": None,
     }
+
+
+def _file_entry(dest: str, file: Taken) -> dict[str, t.Any]:
+    entry: dict[str, t.Any] = {"dest": dest, "kind": file.kind, "sha256": file.sha256, "size": file.size}
+    if file.kind == "directory":
+        entry["digest"] = file.digest
+    elif file.kind == "git":
+        entry["commit"] = file.commit
+    return entry
 
 
 def _module_entry(gathered: Gathered, version: Version, zipped: bool) -> dict[str, t.Any]:

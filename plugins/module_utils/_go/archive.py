@@ -32,8 +32,9 @@ from .._base.urls import public_url, scheme_of
 from .escape import escape_path, escape_version
 from .h1 import Summary
 from .modzip import MAX_UNPACKED
+from .snapshotcheck import parse_lookup
 from .store import ModuleStore
-from .sumdb import parse_gosumdb, parse_lookup
+from .sumdb import parse_gosumdb
 from .toolchain import MODULE, module_version
 
 #: What an archive may hold, unpacked. Releases have some 15,000 files and 300 MB.

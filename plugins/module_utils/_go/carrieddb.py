@@ -37,7 +37,7 @@ class Earlier:
 
 @dataclasses.dataclass(frozen=True)
 class CarriedDatabase:
-    """A finished snapshot: the proved ``records``, and ``head`` as a generation's config says it ({} when GOSUMDB is off)."""
+    """A finished snapshot: the proved ``records``, and ``head`` as a generation's config says it ({} when GOSUMDB is off, or when nothing needs it)."""
 
     records: t.Mapping[Version, Record]
     head: t.Mapping[str, t.Any]
@@ -73,6 +73,9 @@ def carry(
         return CarriedDatabase({}, {}, ("GOSUMDB is off here, so no checksum database travels: hosts can't verify new modules or switch toolchains with it",))
     before = earlier(name)
     zips, mods = store.versions()
+    if not (zips or mods or before.heads):
+        # Files alone: nothing that a database could vouch for, on hosts that have seen none.
+        return CarriedDatabase({}, {})
     public = sorted(version for version in {*zips, *mods, *before.public} if not matches(nosumdb, version[0]))
     dest = os.path.join(directory, name)
     stage = reporter.stage("gather: checksum database")

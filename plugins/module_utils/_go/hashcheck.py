@@ -27,9 +27,11 @@ class Wrong:
     says: str
 
 
-def check_sums(store: ModuleStore, sums: t.Mapping[gosum.Key, str]) -> None:
+def check_sums(store: ModuleStore, sums: t.Mapping[gosum.Key, str], says: str = "go.sum", code: str = "") -> None:
     """Compare every zip and go.mod that a go.sum names.
 
+    :param says: how to call what has the sums; a lock has some too.
+    :param code: the refusal's; ModuleRefused's own otherwise.
     :raises ModuleRefused: some are wrong or can't be read; all of them are in ``details``, and a rerun fetches them anew.
     """
     wrong = []
@@ -46,8 +48,8 @@ def check_sums(store: ModuleStore, sums: t.Mapping[gosum.Key, str]) -> None:
         elif ext == "mod":
             found = store.gomod_h1(module, version)
         if expected and found != expected:
-            wrong.append(Wrong(key, expected, found, "go.sum"))
-    _refuse(store, wrong)
+            wrong.append(Wrong(key, expected, found, says))
+    _refuse(store, wrong, code)
 
 
 def check_records(store: ModuleStore, records: t.Mapping[Version, Record]) -> None:
@@ -97,7 +99,7 @@ def verified_by(version: Version, zipped: bool, sums: t.Mapping[gosum.Key, str],
     return "sumdb" if version in records else "go"
 
 
-def _refuse(store: ModuleStore, wrong: t.Sequence[Wrong]) -> None:
+def _refuse(store: ModuleStore, wrong: t.Sequence[Wrong], code: str = "") -> None:
     if not wrong:
         return
     details = []
@@ -124,6 +126,7 @@ def _refuse(store: ModuleStore, wrong: t.Sequence[Wrong]) -> None:
     )
     raise ModuleRefused(
         f"{len(details)} file{'s' if len(details) > 1 else ''} with a wrong hash: {lines}",
+        code=code,
         subject=str(details[0]["what"]),
         expected=str(details[0]["expected"]),
         found=str(details[0]["found"]),
