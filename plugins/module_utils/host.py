@@ -11,6 +11,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -22,7 +23,7 @@ import shlex
 import typing as t
 
 from ._base.errors import DepotDamaged, HostRefused
-from ._base.files import remove_tree, symlink_atomically, sync_filesystem, temporary_sibling
+from ._base.files import remove_tree, symlink_atomically, sync_directory, sync_filesystem, temporary_sibling
 from ._base.progress import megabytes
 from ._content.carried import cached_modules, needed_layers
 from ._content.wish import Wish, carried_toolchains, differences, wished_state
@@ -66,7 +67,8 @@ exit "$status"
 @dataclasses.dataclass
 class Plan:
     """What differs. ``current``: the directory that is active now; ``state``: the document of the wished state, which names
-    its directory; ``missing``: digest → size of the blobs that aren't here."""
+    its directory; ``missing``: digest → size of the blobs that aren't here; ``links``: those outside of ROOT, path → target, ""
+    for one that goes."""
 
     generation: Generation
     current: str
@@ -159,7 +161,7 @@ class Host:
         state = wished_state(generation, wish, before, self.platform)
         parts = state["parts"]
         names = parts.get("project", {}).get("names")
-        layers = needed_layers(generation, parts, self.platform, names)
+        layers = needed_layers(generation, parts, self.platform, names, parts.get("tools", {}).get("programs"))
         missing = {layer.digest: layer.size for layer in layers if not self.depot.blobs.has(layer.digest, layer.size)}
         to_lay_out = self._to_lay_out(generation, layers)
         known = self._known(generation)
@@ -177,19 +179,17 @@ class Host:
         if current != directory:
             changes.append(("current", current, directory))
             changes += differences(before, state)
-        links = self._links(wish)
-        for path, target in links.items():
-            found = os.readlink(path) if os.path.islink(path) else ""
-            if found != target:
-                changes.append((path, found, target))
+        links = self._links(wish, state)
+        changes += [(path, _target(path), target) for path, target in links.items() if _target(path) != target]
         entries = {(str(entry["path"]), str(entry["version"])): entry for entry in generation.config["modules"]}
         whole = [entries[module.path, module.version] for module in unpack if module.zip]
         tars = [layer for layer in to_lay_out if layer.unpack]
+        programs = [layer.size for layer in to_lay_out if layer.kind in oci.EXECUTABLE]
         unpacked = sum(layer.size * (_GZIPPED if layer.media_type == oci.TAR_GZIP_TYPE else 1) for layer in tars)
         files = sum(int(entry["files"]) for entry in whole)
-        size = sum(missing.values()) + unpacked + sum(int(entry["unpacked"]) for entry in whole)
+        size = sum(missing.values()) + unpacked + sum(programs) + sum(int(entry["unpacked"]) for entry in whole)
         # Go's own sources have a directory for every eight files.
-        inodes = len(missing) + unpacked // _FILE + files + files // 8
+        inodes = len(missing) + len(programs) + unpacked // _FILE + files + files // 8
         if size:
             changes.insert(0, ("room", "", f"{megabytes(size)}, {inodes} inodes"))
         return Plan(
@@ -238,21 +238,61 @@ class Host:
         tree = self.depot.tree(generation.ref)
         return [layer for layer in layers if not os.path.exists(os.path.join(tree, ".layers", layer.hex) if layer.unpack else os.path.join(tree, layer.title))]
 
-    def _links(self, wish: Wish) -> dict[str, str]:
-        """The links outside of ROOT, refused where they'd replace what isn't ours. Who asks for other parts has no say in them."""
-        if "toolchain" not in wish.parts or not wish.link_dir:
-            return {}
-        links = {os.path.join(wish.link_dir, name): os.path.join(self.root, "current", "bin", name) for name in ("go", "gofmt")}
+    def _links(self, wish: Wish, state: t.Mapping[str, t.Any]) -> dict[str, str]:
+        """The links outside of ROOT. In the toolchain's, who asks for other parts has no say."""
+        links = {}
+        if "toolchain" in wish.parts and wish.link_dir:
+            links = {os.path.join(wish.link_dir, name): os.path.join(self.root, "current", "bin", name) for name in ("go", "gofmt")}
+        links.update(self._tool_links(state))
+        self._require_ours(links)
+        return links
+
+    def _tool_links(self, state: t.Mapping[str, t.Any]) -> dict[str, str]:
+        """Those of the tools that a state has, and with "" those of tools that it hasn't, wherever a state had its links."""
+        tools = os.path.join(self.root, "current", "tools")
+        part = state["parts"].get("tools", {"programs": {}, "dir": ""})
+        links = {os.path.join(part["dir"], name): os.path.join(tools, name) for name in part["programs"]} if part["dir"] else {}
+        # All of them, not the last one's alone: a kill may have come after the switch.
+        for directory in sorted({part["dir"], *self._tool_directories()} - {""}):
+            if os.path.isdir(directory):
+                for name in sorted(os.listdir(directory)):
+                    path = os.path.join(directory, name)
+                    if _target(path).startswith(tools + "/"):
+                        links.setdefault(path, "")
+        return links
+
+    def _tool_directories(self) -> set[str]:
+        found = set()
+        top = os.path.join(self.root, "generations")
+        for name in os.listdir(top) if os.path.isdir(top) else []:
+            # A state that can't be read is refused when it's the one that counts.
+            with contextlib.suppress(HostRefused):
+                found.add(str(self.state(name)["parts"].get("tools", {}).get("dir", "")))
+        return found
+
+    def _require_ours(self, links: t.Iterable[str]) -> None:
         for path in links:
-            if os.path.lexists(path) and not (os.path.islink(path) and os.readlink(path).startswith(self.root + "/")):
+            if os.path.lexists(path) and not _target(path).startswith(self.root + "/"):
                 raise HostRefused(
                     f"{path} is there already and isn't ours",
                     code="in_the_way",
                     subject=path,
-                    found=os.readlink(path) if os.path.islink(path) else "a file",
-                    hint="remove it, or choose another link_dir (an empty one for no links)",
+                    found=_target(path) or "a file",
+                    hint="remove it, or choose another link_dir or tools_dir (an empty one for no links)",
                 )
-        return links
+
+    def _set_links(self, links: t.Mapping[str, str]) -> None:
+        for path, target in links.items():
+            directory, name = os.path.split(path)
+            if _target(path) == target:
+                continue
+            if target:
+                os.makedirs(directory, exist_ok=True)
+                _remove_left_behind(directory, name)
+                symlink_atomically(target, path)
+            elif _target(path).startswith(self.root + "/"):
+                os.unlink(path)
+                sync_directory(directory)
 
     # -- take in
 
@@ -272,13 +312,8 @@ class Host:
 
         :raises HostRefused: a directory can't be written, or the file system can't hold what would come, in bytes or inodes.
         """
-        places = [(self.root, "another airgap_golang_root")]
-        places += [(os.path.dirname(path), "another link_dir (an empty one for no links)") for path in plan.links if _astray(path, plan)]
-        for path, other in places:
-            at = _existing(path)
-            if not os.access(at, os.W_OK | os.X_OK):
-                name = pwd.getpwuid(os.geteuid()).pw_name
-                raise HostRefused(f"{name} can't write to {at}", code="not_writable", subject=at, found=name, hint=f"use become, or {other}")
+        _require_writable(self.root, "another airgap_golang_root")
+        self._check_links(plan.links)
         at = _existing(self.root)
         found = os.statvfs(at)
         # The last block of a file is half empty, on average.
@@ -294,6 +329,11 @@ class Host:
                     found=str(free[what]),
                     hint="make room, or let airgap_golang_root be on a larger file system",
                 )
+
+    def _check_links(self, links: t.Mapping[str, str]) -> None:
+        for path, target in links.items():
+            if _target(path) != target:
+                _require_writable(os.path.dirname(path), "another link_dir or tools_dir (an empty one for no links)")
 
     def open_incoming(self, user: str) -> str:
         """Make a directory for what the control node sends, writable for the account that it connects as.
@@ -347,11 +387,7 @@ class Host:
             self._advance_database()
             directory = self._make_directory(plan)
             self._switch(directory, trace_id)
-            for path, target in plan.links.items():
-                if _astray(path, plan):
-                    os.makedirs(os.path.dirname(path), exist_ok=True)
-                    _remove_left_behind(os.path.dirname(path), os.path.basename(path))
-                    symlink_atomically(target, path)
+            self._set_links(plan.links)
 
     def _require_current(self, expected: str) -> None:
         found = self.current()
@@ -392,6 +428,11 @@ class Host:
             os.mkdir(os.path.join(beside, "projects"), 0o755)
             for project in parts["project"]["names"]:
                 os.symlink(os.path.join("..", tree, "projects", project), os.path.join(beside, "projects", project))
+        if "tools" in parts:
+            os.mkdir(os.path.join(beside, "tools"), 0o755)
+            for program in parts["tools"]["programs"]:
+                target = os.path.join("..", tree, "tools", self.platform.replace("/", "-"), program)
+                os.symlink(target, os.path.join(beside, "tools", program))
         if "depot" in parts:
             for below in os.listdir(self.depot.tree(plan.generation.ref)):
                 if below in ("files", "evidence"):
@@ -514,14 +555,36 @@ class Host:
                         hint="deploy it again",
                     )
 
-    def switch_to(self, directory: str, before: str, trace_id: str) -> None:
-        """Roll back from ``before``.
+    def rollback_diff(self, directory: str) -> dict[str, str]:
+        """Before and after of a rollback to ``directory``; equal when there's nothing to do.
 
-        :raises HostRefused: another generation is active by now.
+        :raises HostRefused: as ``switch_to``.
+        """
+        links = self._rollback_links(directory)
+        before = [self.current(), *(f"{path}: {_target(path)}" for path in links if _target(path))]
+        after = [directory, *(f"{path}: {target}" for path, target in links.items() if target)]
+        return {"before": "\n".join([*before, ""]), "after": "\n".join([*after, ""])}
+
+    def _rollback_links(self, directory: str) -> dict[str, str]:
+        """The tools' links that have to change so that they are as with ``directory``: path → target, "" for one that goes.
+
+        :raises HostRefused: something that isn't ours is in the way, or they can't be written.
+        """
+        links = {path: target for path, target in self._tool_links(self.state(directory)).items() if _target(path) != target}
+        self._require_ours(links)
+        self._check_links(links)
+        return links
+
+    def switch_to(self, directory: str, before: str, trace_id: str) -> None:
+        """Roll back from ``before``, the tools' links included.
+
+        :raises HostRefused: another generation is active by now; or what isn't ours, or can't be written, is where a link shall be.
         """
         with self.depot.locked():
             self._require_current(before)
+            links = self._rollback_links(directory)
             self._switch(directory, trace_id)
+            self._set_links(links)
 
 
 def directory_name(generation: Generation, state: t.Mapping[str, t.Any]) -> str:
@@ -535,9 +598,9 @@ def _write(path: str, content: bytes, mode: int) -> None:
         os.fchmod(stream.fileno(), mode)
 
 
-def _astray(path: str, plan: Plan) -> bool:
-    """Whether a link outside of ROOT leads elsewhere than planned."""
-    return not (os.path.islink(path) and os.readlink(path) == plan.links[path])
+def _target(path: str) -> str:
+    """Where a link leads; "" for what is none or isn't there."""
+    return os.readlink(path) if os.path.islink(path) else ""
 
 
 def _account(user: str) -> tuple[int, int]:
@@ -549,6 +612,13 @@ def _account(user: str) -> tuple[int, int]:
     except KeyError:
         raise HostRefused(f"this host doesn't know the account {user}, which the connection uses", subject=user, hint="set ansible_user") from None
     return entry.pw_uid, entry.pw_gid
+
+
+def _require_writable(path: str, other: str) -> None:
+    at = _existing(path)
+    if not os.access(at, os.W_OK | os.X_OK):
+        name = pwd.getpwuid(os.geteuid()).pw_name
+        raise HostRefused(f"{name} can't write to {at}", code="not_writable", subject=at, found=name, hint=f"use become, or {other}")
 
 
 def _existing(path: str) -> str:

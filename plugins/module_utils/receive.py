@@ -234,14 +234,16 @@ def _inside(path: str, layer: Layer, wanted: t.Optional[database.Expected], remo
 def _claims(generation: Generation) -> dict[str, dict[str, t.Any]]:
     """The config's entry for each zip, by the zip's digest.
 
-    :raises BundleDamaged: the config and the manifest don't name the same zips for the same versions.
+    :raises BundleDamaged: the config and the manifest don't name the same zips for the same versions, or the same programs for the same tools.
     """
     entries = [module for module in generation.config["modules"] if module["zip"]]
     try:
         claimed = {"proxy/" + proxy_path(module["path"], module["version"], "zip"): "sha256:" + module["zip"] for module in entries}
     except AirgapError as exc:
         raise BundleDamaged(f"generation {generation.ref} can't be meant: {exc.message}", subject=exc.subject, hint=ASK) from None
-    carried = {layer.title: layer.digest for layer in generation.manifest.layers if layer.kind in ("module", "toolchain")}
+    binaries = [binary for tool in generation.config["tools"] for binary in tool.get("binaries", ())]
+    claimed.update((f"tools/{binary['platform'].replace('/', '-')}/{binary['name']}", "sha256:" + binary["sha256"]) for binary in binaries)
+    carried = {layer.title: layer.digest for layer in generation.manifest.layers if layer.kind in ("module", "toolchain", "tool")}
     for title in sorted(claimed.keys() | carried.keys()):
         if claimed.get(title) != carried.get(title):
             raise BundleDamaged(

@@ -50,11 +50,12 @@ options:
       - V(modcache) is a shared, unpacked C(GOMODCACHE), and all toolchains for the host's platform.
       - V(goenv) is the settings that every user, job and later toolchain sees with C(go env).
       - V(project) is the projects' vendored sources, ready to build.
-      - V(depot) is the whole generation, with other platforms' toolchains and resource files, fit for serving.
+      - V(tools) is the programs that are carried prebuilt for the host's platform, linked into O(tools_dir).
+      - V(depot) is the whole generation, with other platforms' toolchains and tools and resource files, fit for serving.
     type: list
     elements: str
-    choices: [toolchain, modcache, goenv, project, depot]
-    default: [toolchain, modcache, goenv, project]
+    choices: [toolchain, modcache, goenv, project, tools, depot]
+    default: [toolchain, modcache, goenv, project, tools]
   toolchain:
     description: The Go version that C(go) shall be. Left out, the newest that is carried for the host's platform.
     type: str
@@ -68,6 +69,16 @@ options:
     elements: str
   link_dir:
     description: Where to link C(go) and C(gofmt), an absolute path. Empty for no links.
+    type: path
+    default: /usr/local/bin
+  tools:
+    description: The names of the prebuilt tools that the host shall have. Left out, all that are carried for its platform.
+    type: list
+    elements: str
+  tools_dir:
+    description:
+      - Where to link the tools, an absolute path. Empty for no links; they are in C(current/tools) in O(root) anyway.
+      - Links of ours go when their tools do, and come back with a rollback. What isn't ours is never replaced.
     type: path
     default: /usr/local/bin
   request:
@@ -166,13 +177,15 @@ def main():
             "parts": {
                 "type": "list",
                 "elements": "str",
-                "choices": ["toolchain", "modcache", "goenv", "project", "depot"],
-                "default": ["toolchain", "modcache", "goenv", "project"],
+                "choices": ["toolchain", "modcache", "goenv", "project", "tools", "depot"],
+                "default": ["toolchain", "modcache", "goenv", "project", "tools"],
             },
             "toolchain": {"type": "str"},
             "goenv": {"type": "str", "default": ""},
             "projects": {"type": "list", "elements": "str"},
             "link_dir": {"type": "path", "default": "/usr/local/bin"},
+            "tools": {"type": "list", "elements": "str"},
+            "tools_dir": {"type": "path", "default": "/usr/local/bin"},
             "request": {"type": "str", "no_log": True},
             "trace_id": {"type": "str", "default": ""},
         },
@@ -190,6 +203,8 @@ def main():
             goenv=params["goenv"],
             projects=None if params["projects"] is None else tuple(params["projects"]),
             link_dir=params["link_dir"],
+            tools=None if params["tools"] is None else tuple(params["tools"]),
+            tools_dir=params["tools_dir"],
         )
         generation = verb.read_generation(request.ref, request.manifest, request.config)
         plan = host.plan(generation, wish)

@@ -11,7 +11,8 @@ short_description: Return a host to the generation before, with nothing transfer
 version_added: 0.1.0
 description:
   - Points C(current) in O(root) at the generation before the active one, by one rename. That is the next lower number that was deployed
-    here. Toolchain, settings, module proxy and projects change together.
+    here. Toolchain, settings, module proxy, projects and tools change together.
+  - The links of tools outside of O(root) become what they were with that generation.
 author:
   - The airgap.golang authors (!UNKNOWN)
 attributes:
@@ -20,7 +21,7 @@ attributes:
     description: Says which generation would be active.
   diff_mode:
     support: full
-    description: Shows the active generation's directory before and after.
+    description: Shows the active generation's directory before and after, and each tool's link that changes.
   idempotent:
     support: partial
     description: With O(generation); without it, each run goes back one generation further.
@@ -89,9 +90,11 @@ def main():
         host = verb.Host(params["root"])
         before = host.current()
         target = host.rollback_target(params["generation"])
-        if target != before and not module.check_mode:
+        diff = host.rollback_diff(target)
+        changed = diff["before"] != diff["after"]
+        if changed and not module.check_mode:
             host.switch_to(target, before, params["trace_id"])
-    module.exit_json(changed=target != before, current=target, previous=before, diff={"before": f"{before}\n", "after": f"{target}\n"})
+    module.exit_json(changed=changed, current=target, previous=before, diff=diff)
 
 
 if __name__ == "__main__":

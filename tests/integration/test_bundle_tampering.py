@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import gzip
 import hashlib
@@ -278,6 +279,44 @@ def test_a_zip_that_the_manifest_does_not_know_is_refused(forge: t.Callable[...,
             layers.insert(0, dataclasses.replace(module, title=module.title.replace("uuid", "diud")))
 
     refused(depot, forge(edit_layers=change), small_site.allowed_signers)
+
+
+BINARY = {"platform": "linux/amd64", "name": "fix", "sha256": oci.digest_of(b"fix")[7:], "size": 3}
+TOOL: dict[str, t.Any] = {"package": "example.org/fix", "version": "v1.0.0", "binaries": [BINARY]}
+
+
+def add_tool(composer: Composer, layers: list[oci.Layer]) -> None:
+    layers.append(dataclasses.replace(composer.raw("tools/linux-amd64/fix", "tool", "", b"fix", oci.FILE_TYPE), platform="linux/amd64"))
+
+
+@pytest.mark.parametrize("lie", ["none", "unknown to the config", "unknown to the manifest", "other bytes"])
+def test_config_and_manifest_speak_of_the_same_programs(
+    forge: t.Callable[..., pathlib.Path], small_site: SmallSite, depot: Depot, lie: str
+) -> None:
+    def edit(config: dict[str, t.Any]) -> None:
+        if lie != "unknown to the config":
+            config["tools"] = [copy.deepcopy(TOOL)]
+        if lie == "other bytes":
+            config["tools"][0]["binaries"][0]["sha256"] = "0" * 64
+
+    more = {} if lie == "unknown to the manifest" else {"edit_layers": add_tool}
+    path = forge(edit_config=edit, **more)
+    if lie == "none":
+        generation = receive(depot, path, small_site.allowed_signers).generation
+        program = pathlib.Path(depot.tree(generation.ref), "tools", "linux-amd64", "fix")
+        assert program.read_bytes() == b"fix" and program.stat().st_mode & 0o777 == 0o555
+        assert os.stat(depot.blobs.path(oci.digest_of(b"fix"))).st_mode & 0o777 == 0o444
+    else:
+        assert refused(depot, path, small_site.allowed_signers).subject == "tools/linux-amd64/fix"
+
+
+@pytest.mark.parametrize("name", ["../../bin/sh", "", ".fix", "a/b", 7])
+def test_a_program_whose_name_is_none_is_refused(forge: t.Callable[..., pathlib.Path], small_site: SmallSite, depot: Depot, name: t.Any) -> None:
+    def edit(config: dict[str, t.Any]) -> None:
+        config["tools"] = [copy.deepcopy(TOOL)]
+        config["tools"][0]["binaries"][0]["name"] = name
+
+    assert refused(depot, forge(edit_config=edit, edit_layers=add_tool), small_site.allowed_signers).subject == "tools/0/binaries/0/name"
 
 
 def test_a_zip_hidden_in_a_tar_is_refused(forge: t.Callable[..., pathlib.Path], small_site: SmallSite, depot: Depot) -> None:

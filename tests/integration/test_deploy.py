@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import pathlib
@@ -26,15 +27,18 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ansible_collections.airgap.golang.plugins.module_utils import gather, rehearse
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, HostRefused
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
+from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
+from ansible_collections.airgap.golang.plugins.module_utils._content import specreader
 from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host
 from ansible_collections.airgap.golang.tests.support.deployed_depot import LOOSE, OLD, TOOLCHAINS, Ran, playbook, sealed_depot
 from ansible_collections.airgap.golang.tests.support.depots import held
-from ansible_collections.airgap.golang.tests.support.small_generation import ALL_PARTS, PLATFORM, bring, make_generation, probe, send
+from ansible_collections.airgap.golang.tests.support.small_generation import ALL_PARTS, OTHER, PLATFORM, bring, make_generation, probe, send
 
 DEPLOY = "Bring the host to the generation"
 CHECK = "Build the projects as an unprivileged user without a network, and compare"
@@ -67,9 +71,21 @@ def small() -> t.Iterator[pathlib.Path]:
     remove_tree(str(path))
 
 
+@pytest.fixture(scope="module")
+def tooled() -> t.Iterator[pathlib.Path]:
+    """As ``small``, with prebuilt tools for two platforms: fix and vet in the first generation, vet and stray in the second."""
+    path = directory("tooled")
+    depot = Depot(str(path))
+    for number, tools in ((1, ("fix", "vet")), (2, ("vet", "stray"))):
+        make_generation(depot, number, tools=tools, platforms=(PLATFORM, OTHER))
+    yield path
+    remove_tree(str(path))
+
+
 def variables(depot: pathlib.Path, root: pathlib.Path, **more: t.Any) -> dict[str, t.Any]:
     become = {"deploy_become": False}
-    return {"airgap_golang_depot": str(depot), "airgap_golang_root": str(root), "deploy_link_dir": str(root) + "-bin", **become, **more}
+    places = {"deploy_link_dir": str(root) + "-bin", "deploy_tools_dir": str(root) + "-tools"}
+    return {"airgap_golang_depot": str(depot), "airgap_golang_root": str(root), **places, **become, **more}
 
 
 def executions(ran: Ran) -> int:
@@ -359,15 +375,17 @@ BRING = {
     "modcache": "Bring the modules to the host",
     "goenv": "Bring the settings to the host",
     "project": "Bring the projects to the host",
+    "tools": "Bring the tools to the host",
     "depot": "Bring the whole generation to the host",
 }
 
 
 @pytest.mark.parametrize("name", BRING)
-def test_each_role_alone_in_a_foreign_playbook(small: pathlib.Path, work: pathlib.Path, name: str) -> None:
+def test_each_role_alone_in_a_foreign_playbook(small: pathlib.Path, tooled: pathlib.Path, work: pathlib.Path, name: str) -> None:
     root = work / "root"
-    given = {"airgap_golang_depot": str(small), "airgap_golang_root": str(root)}
-    mine = {"toolchain_link_dir": str(work / "bin")} if name == "toolchain" else {}
+    depot = tooled if name == "tools" else small
+    given = {"airgap_golang_depot": str(depot), "airgap_golang_root": str(root)}
+    mine = {"toolchain": {"toolchain_link_dir": str(work / "bin")}, "tools": {"tools_dir": str(work / "bin")}}.get(name, {})
     become = {"ansible_become": True, "ansible_become_method": "su"} if IS_ROOT and name in ("toolchain", "depot") else {}
     asked = {**mine, "project_build_check": True} if name == "project" else mine
     assert changed(playbook(work / "ansible", role(name, **asked), given, "--check", host_vars=become)) == 1
@@ -376,16 +394,62 @@ def test_each_role_alone_in_a_foreign_playbook(small: pathlib.Path, work: pathli
     assert changed(ran) == 1, "the second time there's nothing to do"
     assert parts_here(root) == [name]
     answer = ran.results[BRING[name]]
-    kinds = {"toolchain": {"toolchain"}, "modcache": {"toolchain", "module"}, "goenv": set(), "project": {"source", "vendor"}}
-    layers = Depot(str(small)).latest().manifest.layers  # type: ignore[union-attr]
-    wanted = {layer.digest: layer.size for layer in layers if name == "depot" or layer.kind in {"index", "sumdb", "evidence", *kinds[name]}}
-    if name == "toolchain":
-        wanted = {layer.digest: layer.size for layer in layers if layer.digest in wanted}
+    kinds = {"toolchain": {"toolchain"}, "modcache": {"toolchain", "module"}, "goenv": set(), "project": {"source", "vendor"}, "tools": {"tool"}}
+    layers = Depot(str(depot)).latest().manifest.layers  # type: ignore[union-attr]
+    mine_too = [layer for layer in layers if layer.platform != OTHER]
+    wanted = {layer.digest: layer.size for layer in mine_too if name == "depot" or layer.kind in {"index", "sumdb", "evidence", *kinds[name]}}
     assert answer["transferred"] == sum(wanted.values())
     if name == "toolchain":
         assert subprocess.run([str(work / "bin" / "go")], stdout=subprocess.PIPE, text=True, check=True, env={}).stdout.startswith("go1.27.3 ")
+    if name == "tools":
+        assert said_by(work / "bin") == {tool: f"{tool} 2 {PLATFORM}\n" for tool in ("vet", "stray")}
     if name == "goenv":
         assert "GOSUMDB=sum.golang.org" in (root / "current" / "go.env").read_text()
+
+
+def said_by(links: pathlib.Path) -> dict[str, str]:
+    return {path.name: subprocess.run([path], stdout=subprocess.PIPE, text=True, check=True, env={}).stdout for path in links.iterdir()}
+
+
+def test_tools_by_the_playbooks(tooled: pathlib.Path, work: pathlib.Path) -> None:
+    """Deploy, deploy again, upgrade, and back: links come and go, and say so beforehand."""
+    root, links = work / "root", work / "root-tools"
+    first = variables(tooled, root, deploy_generation=1, deploy_tools=["fix"])
+    check = playbook(work / "ansible", "deploy", first, "--check", "--diff")
+    assert changed(check) == 1 and f"+{links}/fix: {root}/current/tools/fix" in check.output and not links.exists()
+    assert changed(playbook(work / "ansible", "deploy", first)) == 2
+    assert list(said_by(links)) == ["fix"]
+    again = playbook(work / "ansible", "deploy", first, "-vvv")
+    assert changed(again) == 0 and executions(again) == 1
+    assert changed(playbook(work / "ansible", "deploy", variables(tooled, root))) == 2
+    assert said_by(links) == {tool: f"{tool} 2 {PLATFORM}\n" for tool in ("vet", "stray")}
+    check = playbook(work / "ansible", "rollback", variables(tooled, root), "--check", "--diff")
+    assert changed(check) == 1 and f"+{links}/fix: " in check.output and f"-{links}/stray: " in check.output
+    assert sorted(said_by(links)) == ["stray", "vet"]
+    assert changed(playbook(work / "ansible", "rollback", variables(tooled, root))) == 1
+    assert said_by(links) == {"fix": f"fix 1 {PLATFORM}\n"}
+    (links / "stray").write_text("mine")
+    why = failure(playbook(work / "ansible", "deploy", variables(tooled, root)))
+    assert (why["code"], why["subject"]) == ("in_the_way", str(links / "stray"))
+    why = failure(playbook(work / "ansible", "deploy", variables(tooled, root, deploy_tools=["fix"])))
+    assert (why["code"], why["subject"]) == ("spec_invalid", "fix")
+
+
+def test_a_tool_that_the_rehearsal_built(work: pathlib.Path) -> None:
+    """From a spec to a program that runs on a host which has nothing else."""
+    depot = Depot(str(work / "depot"))
+    tool = {"package": "golang.org/x/example/hello@v0.0.0-20250915201037-7f05d217867b", "platforms": [PLATFORM]}
+    spec = specreader.parse({"name": "tools", "toolchains": [{"version": TOOLCHAINS[0]}], "tools": [tool]})
+    gather.gather(spec, depot, gather.Options(trace_id="5" * 32), Reporter())
+    generation = rehearse.rehearse(depot, None, "5" * 32, 600, Reporter()).generation
+    assert generation is not None
+    tasks = role("tools", tools_dir=str(work / "bin"))
+    given = {"airgap_golang_depot": depot.path, "airgap_golang_root": str(work / "root")}
+    ran = playbook(work / "ansible", tasks, given)
+    assert changed(ran) == 1 and ran.results[BRING["tools"]]["transferred"] < 10 << 20, "no toolchain came"
+    assert said_by(work / "bin") == {"hello": "Hello, world!\n"}
+    (binary,) = generation.config["tools"][0]["binaries"]
+    assert hashlib.sha256((work / "bin" / "hello").read_bytes()).hexdigest() == binary["sha256"]
 
 
 def test_roles_add_up_and_move_together(small: pathlib.Path, work: pathlib.Path) -> None:
@@ -479,10 +543,11 @@ def test_one_trace_id_for_a_run(work: pathlib.Path) -> None:
     """In the control node's depot and in the host's, with and without the callback that makes the id."""
     depot, root = work / "depot", work / "root"
     seal = {"name": "Seal", "airgap.golang.rehearse": {"depot": str(depot)}}
-    bring = {"name": DEPLOY, "airgap.golang.deploy": {"depot": str(depot), "root": str(root), "link_dir": ""}}
+    bring = {"name": DEPLOY, "airgap.golang.deploy": {"depot": str(depot), "root": str(root), "parts": ["goenv"]}}
 
     def run(number: int, **env: str) -> tuple[set[str], int]:
-        make_generation(Depot(str(depot)), number, sealed=False)
+        # With nothing in it that a rehearsal would need Go for.
+        make_generation(Depot(str(depot)), number, toolchains=(), modules={}, projects=(), sealed=False)
         before = [len(Depot(str(path)).audit.entries()) for path in (depot, root / "depot")]
         assert changed(playbook(work / "ansible", [seal, bring], {}, env=env)) == 2
         new = [Depot(str(path)).audit.entries()[count:] for path, count in zip((depot, root / "depot"), before)]
@@ -627,7 +692,7 @@ def start(work: pathlib.Path, depot: pathlib.Path, root: pathlib.Path) -> subpro
         "import pathlib, sys\n"
         "from ansible_collections.airgap.golang.tests.support.deployed_depot import playbook\n"
         "ran = playbook(pathlib.Path(sys.argv[1]), 'deploy', {'airgap_golang_depot': sys.argv[2], 'airgap_golang_root': sys.argv[3],\n"
-        "    'deploy_become': False, 'deploy_link_dir': ''})\n"
+        "    'deploy_become': False, 'deploy_link_dir': '', 'deploy_tools_dir': sys.argv[3] + '-tools'})\n"
         "print(ran.output); sys.exit(ran.status)\n"
     )
     argv = [sys.executable, "-c", program, str(work), str(depot), str(root)]

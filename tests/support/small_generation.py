@@ -85,6 +85,11 @@ class Making:
         )
         return layer.hex
 
+    def tool(self, name: str, platform: str, number: int) -> dict[str, t.Any]:
+        content = f"#!/bin/sh\necho {name} {number} {platform}\n".encode()
+        layer = self.blob(content, f"tools/{platform.replace('/', '-')}/{name}", "tool", oci.FILE_TYPE, platform=platform)
+        return {"platform": platform, "name": name, "sha256": layer.hex, "size": layer.size}
+
 
 def make_generation(
     depot: Depot,
@@ -94,10 +99,15 @@ def make_generation(
     platforms: t.Sequence[str] = (PLATFORM,),
     modules: t.Optional[t.Mapping[tuple[str, str], t.Mapping[str, bytes]]] = None,
     projects: t.Sequence[str] = ("hello",),
+    tools: t.Sequence[str] = (),
     nosumdb: str = "",
     sealed: bool = True,
 ) -> Generation:
-    """Admit a generation with these into ``depot``; modules: the loose one, if None. Its toolchains' ``go`` is a script that says its version and arguments."""
+    """Admit a generation with these into ``depot``; modules: the loose one, if None.
+
+    Its toolchains' ``go`` is a script that says its version and arguments; each tool, prebuilt for each platform, one that says its name
+    and the generation's number.
+    """
     carried = {LOOSE: {"loose.go": b"package loose\n"}} if modules is None else modules
     with depot.locked():
         making = Making(depot)
@@ -120,18 +130,28 @@ def make_generation(
             source: dict[str, bytes] = {"main.go": f"package main // {name} {number}\n".encode()}
             for kind, content in {"source": source, "vendor": {"vendor/modules.txt": b"# none\n"}}.items():
                 making.tree(content, f"projects/{name}.{kind}.tar.gz", kind, f"projects/{name}", project=name)
+        built = [making.tool(name, platform, number) for name in tools for platform in platforms]
         making.blob(json.dumps({"generation": number}).encode(), "evidence/small.json", "evidence", "application/json")
         config = {
             "schema": 1,
             "name": "small",
             "created": "2026-01-02T03:04:05Z",
             "generation": number,
+            "spec": {"name": "small", "modules": []},
             "toolchains": [{"version": version, "platform": platform, "zip": zips[version, platform]} for version, platform in zips],
             "modules": making.modules,
             "projects": [{"name": name, "directory": ".", "toolchain": toolchains[-1], "workspace": False, "builds": []} for name in projects],
-            "tools": [],
+            "tools": [
+                {
+                    "package": f"example.com/{name}",
+                    "version": f"v1.{number}.0",
+                    "platforms": list(platforms),
+                    "binaries": [binary for binary in built if binary["name"] == name],
+                }
+                for name in tools
+            ],
             "files": [],
-            "go": {"nosumdb": nosumdb},
+            "go": {"nosumdb": nosumdb, "gosumdb": "off", "sumdb": {}},
         }
         encoded = oci.canonical(config)
         manifest = oci.Manifest(oci.digest_of(encoded), len(encoded), tuple(making.layers)).encode()

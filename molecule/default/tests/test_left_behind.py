@@ -31,13 +31,15 @@ def test_permissions_of_the_system_are_unchanged(host: t.Any) -> None:
 def test_nothing_else_was_written(host: t.Any) -> None:
     """Everything below /etc and /usr that changed since sshd started, which is before anybody could log in."""
     changed = host.check_output("find /etc /usr -xdev -newer /run/sshd.pid").split()
-    assert sorted(changed) == ["/usr/local/bin", "/usr/local/bin/go", "/usr/local/bin/gofmt"]
+    assert sorted(changed) == ["/usr/local/bin", "/usr/local/bin/go", "/usr/local/bin/gofmt", "/usr/local/bin/hello"]
 
 
 def test_links(host: t.Any) -> None:
     for tool in ("go", "gofmt"):
         assert host.check_output("readlink /usr/local/bin/%s", tool) == f"{ROOT}/current/bin/{tool}"
         assert host.check_output("readlink -f /usr/local/bin/%s", tool).startswith(f"{ROOT}/")
+    assert host.check_output("readlink /usr/local/bin/hello") == f"{ROOT}/current/tools/hello"
+    assert host.check_output("env -i /usr/local/bin/hello") == "Hello, world!"
 
 
 def test_all_of_it_is_roots(host: t.Any) -> None:

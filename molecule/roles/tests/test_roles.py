@@ -46,6 +46,16 @@ def test_project_alone(host: t.Any) -> None:
     assert not host.file(f"{root}/current/bin/go").exists
 
 
+def test_tools_alone(host: t.Any) -> None:
+    """They need no Go, and no more than being called."""
+    root = "/opt/only-tools"
+    assert names(host, f"{root}/links") == names(host, f"{root}/current/tools/") == {"hello"}
+    assert host.check_output("env -i %s/links/hello", root) == "Hello, world!"
+    assert not host.file(f"{root}/current/bin/go").exists and names(host, f"{root}/modcache") == set()
+    file = host.file(host.check_output("readlink -f %s/links/hello", root))
+    assert (file.mode, file.user) == (0o555, "root")
+
+
 def test_depot_alone(host: t.Any) -> None:
     tree = "/opt/only-depot/depot/current"
     assert {"proxy", "projects", "SHA256SUMS"} <= names(host, f"{tree}/")
@@ -63,6 +73,7 @@ def test_roles_together(host: t.Any) -> None:
     }
     assert json.loads(host.check_output(f"env -i HOME=/root /usr/local/bin/go env -json {' '.join(settings)}")) == settings
     assert names(host, "/opt/airgap-golang/current/projects/") == {"yq"}
+    assert host.check_output("su - builder -c 'hello'") == "Hello, world!"
     done = host.run("su - builder -c 'cd /opt/airgap-golang/current/projects/yq && go build -mod=vendor -buildvcs=false -o ~/yq . && ~/yq --version'")
     assert done.rc == 0, done.stderr
     assert "v4.54.2" in done.stdout

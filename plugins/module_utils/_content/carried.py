@@ -22,7 +22,8 @@ PARTS: t.Mapping[str, tuple[str, ...]] = {
     "modcache": ("toolchain", "module"),
     "goenv": (),
     "project": ("source", "vendor"),
-    "depot": ("toolchain", "module", "source", "vendor", "file"),
+    "tools": ("tool",),
+    "depot": ("toolchain", "module", "source", "vendor", "file", "tool"),
 }
 
 # Small, and needed by whatever uses the tree as a GOPROXY or asks where things come from.
@@ -40,10 +41,16 @@ def cached_modules(generation: Generation, tree: str) -> list[CachedModule]:
     return found
 
 
-def needed_layers(generation: Generation, parts: t.Container[str], platform: str, projects: t.Optional[t.Container[str]]) -> list[Layer]:
+def needed_layers(
+    generation: Generation,
+    parts: t.Container[str],
+    platform: str,
+    projects: t.Optional[t.Container[str]],
+    tools: t.Optional[t.Container[str]],
+) -> list[Layer]:
     """The layers that a host of ``platform`` (os/arch) needs for these parts.
 
-    Other platforms' toolchains only travel with the whole depot; ``projects``: their names, None for all.
+    Other platforms' toolchains and tools only travel with the whole depot; ``projects`` and ``tools``: their names, None for all.
     """
     kinds = {kind for part, kinds in PARTS.items() if part in parts for kind in kinds}
     whole = "depot" in parts
@@ -55,5 +62,6 @@ def needed_layers(generation: Generation, parts: t.Container[str], platform: str
             layer.kind in kinds
             and (whole or not layer.platform or layer.platform == platform)
             and (whole or not layer.project or projects is None or layer.project in projects)
+            and (whole or layer.kind != "tool" or tools is None or os.path.basename(layer.title) in tools)
         )
     ]

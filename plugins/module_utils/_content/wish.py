@@ -29,7 +29,8 @@ class Wish:
 
     ``parts``: those that are asked for now; parts that the host has already stay, and move along to the same generation.
     ``toolchain``: a Go version, "" for the newest carried. ``goenv``: the lines of go.env. ``projects``: names, None for
-    all. ``link_dir``: where ``go`` and ``gofmt`` get their links ("" for nowhere).
+    all. ``link_dir``: where ``go`` and ``gofmt`` get their links ("" for nowhere). ``tools``: names of prebuilt tools, None
+    for all; ``tools_dir``: where those get their links ("" for nowhere).
     """
 
     parts: tuple[str, ...]
@@ -37,6 +38,8 @@ class Wish:
     goenv: str = ""
     projects: t.Optional[tuple[str, ...]] = None
     link_dir: str = ""
+    tools: t.Optional[tuple[str, ...]] = None
+    tools_dir: str = ""
 
 
 def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any], platform: str) -> dict[str, t.Any]:
@@ -49,8 +52,9 @@ def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any],
     :raises SpecInvalid: the generation doesn't carry what is asked for.
     :raises HostRefused: it carries no toolchain for this platform.
     """
-    if wish.link_dir and not os.path.isabs(wish.link_dir):
-        raise SpecInvalid(f"link_dir {wish.link_dir!r} isn't an absolute path", subject="link_dir", found=wish.link_dir, expected="/usr/local/bin, say")
+    for option, path in (("link_dir", wish.link_dir), ("tools_dir", wish.tools_dir)):
+        if path and not os.path.isabs(path):
+            raise SpecInvalid(f"{option} {path!r} isn't an absolute path", subject=option, found=path, expected="/usr/local/bin, say")
     parts: dict[str, dict[str, t.Any]] = {str(name): dict(part) for name, part in now.get("parts", {}).items()}
     for name in wish.parts:
         if name not in PARTS:
@@ -62,6 +66,8 @@ def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any],
         parts["toolchain"] = {"version": version}
     if "project" in parts:
         parts["project"] = _projects(generation, wish, parts["project"])
+    if "tools" in parts:
+        parts["tools"] = _tools(generation, wish, parts["tools"], platform)
     if "goenv" in parts:
         given = wish.goenv if "goenv" in wish.parts else str(parts["goenv"]["given"])
         parts["goenv"] = {"given": given, "content": _goenv(given, generation)}
@@ -69,11 +75,11 @@ def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any],
 
 
 def differences(before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> list[tuple[str, str, str]]:
-    """What changes between two states, for people: (what, was, will be) for the toolchain, each project, each line of go.env."""
+    """What changes between two states, for people: (what, was, will be) for the toolchain, each project and tool, each line of go.env."""
     old, new = before.get("parts", {}), after.get("parts", {})
     was, will = (str(parts.get("toolchain", {}).get("version", "")) for parts in (old, new))
     found = [("toolchain", was, will)] if was != will else []
-    for what, lines in (("project", _project_names), ("go.env", _settings)):
+    for what, lines in (("project", _project_names), ("tool", _tool_lines), ("go.env", _settings)):
         found += [(what, line, "") for line in lines(old) if line not in lines(new)]
         found += [(what, "", line) for line in lines(new) if line not in lines(old)]
     return found
@@ -84,8 +90,22 @@ def carried_toolchains(generation: Generation, platform: str) -> list[str]:
     return [str(entry["version"]) for entry in generation.config["toolchains"] if entry["platform"] == platform]
 
 
+def carried_tools(generation: Generation, platform: str) -> dict[str, str]:
+    """A generation's prebuilt tools for ``platform``: what each was built from (package@version), by the program's name."""
+    return {
+        str(binary["name"]): f"{tool['package']}@{tool['version']}"
+        for tool in generation.config["tools"]
+        for binary in tool.get("binaries", ())
+        if binary["platform"] == platform
+    }
+
+
 def _project_names(parts: t.Mapping[str, t.Any]) -> list[str]:
     return list(parts.get("project", {}).get("names", []))
+
+
+def _tool_lines(parts: t.Mapping[str, t.Any]) -> list[str]:
+    return [f"{name} ({package})" for name, package in parts.get("tools", {}).get("programs", {}).items()]
 
 
 def _settings(parts: t.Mapping[str, t.Any]) -> list[str]:
@@ -128,6 +148,31 @@ def _projects(generation: Generation, wish: Wish, kept: t.Mapping[str, t.Any]) -
             hint="name one of those, or none for all",
         )
     return {"all": False, "names": sorted(set(wish.projects))}
+
+
+def _tools(generation: Generation, wish: Wish, kept: t.Mapping[str, t.Any], platform: str) -> dict[str, t.Any]:
+    carried = carried_tools(generation, platform)
+    if "tools" not in wish.parts:
+        chosen, directory = (None if kept["all"] else [name for name in kept["programs"] if name in carried]), str(kept["dir"])
+    else:
+        chosen, directory = (None if wish.tools is None else sorted(set(wish.tools))), os.path.normpath(wish.tools_dir) if wish.tools_dir else ""
+        absent = sorted(set(chosen or ()) - set(carried))
+        if absent:
+            raise SpecInvalid(
+                f"generation {generation.ref} carries no tool {', '.join(absent)} that is built for {platform}",
+                subject=absent[0],
+                expected=", ".join(sorted(carried)),
+                hint="name one of those, or none for all; or add the tool with this platform to the spec on the connected side",
+            )
+    programs = {name: carried[name] for name in sorted(carried if chosen is None else chosen)}
+    taken = sorted({"go", "gofmt"}.intersection(programs)) if directory else []
+    if taken:
+        raise SpecInvalid(
+            f"the tool {taken[0]} would take the toolchain's name in {directory}",
+            subject=taken[0],
+            hint="name the other tools, or let tools_dir be empty and call this one by its path",
+        )
+    return {"all": chosen is None, "programs": programs, "dir": directory}
 
 
 def _goenv(given: str, generation: Generation) -> str:

@@ -117,11 +117,24 @@ def _faults(document: t.Mapping[str, t.Any]) -> list[str]:
     if database:
         shapes += [("go/sumdb/name", database["name"], str), ("go/sumdb/size", database["size"], int), ("go/sumdb/older", database["older"], list)]
         shapes += [(f"go/sumdb/older/{number}", size, int) for number, size in enumerate(database["older"])]
-    for what, keys in (("toolchains", ("version", "platform", "zip")), ("modules", ("path", "version", "zip", "h1", "gomod_h1")), ("projects", ("name",))):
+    keys_of = {
+        "toolchains": ("version", "platform", "zip"),
+        "modules": ("path", "version", "zip", "h1", "gomod_h1"),
+        "projects": ("name",),
+        "tools": ("package", "version"),
+    }
+    for what, keys in keys_of.items():
         shapes += [(f"{what}/{number}/{key}", entry[key], str) for number, entry in enumerate(document[what]) for key in keys]
+    binaries = [
+        (f"tools/{number}/binaries/{place}", binary)
+        for number, entry in enumerate(document["tools"])
+        for place, binary in enumerate(entry.get("binaries", []))
+    ]
+    shapes += [(f"{path}/{key}", binary[key], str) for path, binary in binaries for key in ("platform", "name", "sha256")]
     shapes += [(f"modules/{number}/public", module["public"], bool) for number, module in enumerate(document["modules"])]
     faults = [path for path, value, wanted in shapes if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool)]
     names = [("name", document["name"]), *((f"projects/{number}/name", entry["name"]) for number, entry in enumerate(document["projects"]))]
+    names += [(f"{path}/name", binary["name"]) for path, binary in binaries]
     faults += [path for path, name in names if not _NAME.fullmatch(str(name))]
     if not isinstance(document.get("seal"), (dict, type(None))):
         faults.append("seal")

@@ -46,9 +46,13 @@ PLACES: t.Mapping[str, str] = {
     "source": "projects",
     "vendor": "projects",
     "file": "files",
+    "tool": "tools",
     "evidence": "evidence",
 }
 KINDS = tuple(PLACES)
+
+# Programs: their files in a tree can be executed.
+EXECUTABLE = ("tool",)
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the airgap.golang authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A tree: a generation as ordinary files, big ones as hard links to blobs, small ones unpacked from tar layers.
+"""A tree: a generation as ordinary files, big ones as hard links to blobs, programs as copies, small ones unpacked from tar layers.
 
 Note that this module util is PRIVATE to the collection: it can change at any time.
 """
@@ -13,12 +13,12 @@ import os
 import typing as t
 
 from .._base.errors import DepotDamaged
-from .._base.files import link_or_copy, sync_filesystem, temporary_sibling, write_atomically
+from .._base.files import copy_stream, link_or_copy, replacing, sync_filesystem, temporary_sibling, write_atomically
 from .._base.progress import Stage
 from .._base.ustar import Unpacked, unpack_tree
 from .._base.workers import in_processes
 from .blobs import BlobStore, is_temporary
-from .manifest import Layer
+from .manifest import EXECUTABLE, Layer
 
 SUMS = "SHA256SUMS"
 
@@ -41,7 +41,7 @@ def lay_out(blobs: BlobStore, layers: t.Iterable[Layer], dest: str, stage: t.Opt
     for layer in layers:
         if not layer.unpack:
             with _in_nobodys_way(layer):
-                _link(blobs, layer, os.path.join(dest, layer.title))
+                (_copy if layer.kind in EXECUTABLE else _link)(blobs, layer, os.path.join(dest, layer.title))
             sums[layer.title] = layer.hex
         elif not os.path.exists(os.path.join(notes, layer.hex)):
             tars.append(layer)
@@ -113,6 +113,20 @@ def _link(blobs: BlobStore, layer: Layer, path: str) -> None:
     beside = temporary_sibling(path)
     link_or_copy(source, beside)
     os.rename(beside, path)
+
+
+def _copy(blobs: BlobStore, layer: Layer, path: str) -> None:
+    """A program: the blob is no place for its exec bits, since all names of a file share them."""
+    if os.path.isfile(path) and os.stat(path).st_size == layer.size:
+        return
+    try:
+        reader = open(blobs.path(layer.digest), "rb")  # noqa: SIM115 - only the opening can find it absent
+    except FileNotFoundError:
+        raise _missing(layer) from None
+    with reader:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        with replacing(path, 0o555) as writer:
+            copy_stream(reader, writer)
 
 
 def _read_sums(path: str) -> dict[str, str]:

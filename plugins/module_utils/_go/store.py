@@ -234,6 +234,17 @@ class ModuleStore:
         key = (module, version, ext)
         return self._flights.once(key, lambda: self._obtain(key)).path
 
+    def has(self, key: Key) -> bool:
+        """Whether a file can be had without asking upstream."""
+        return os.path.exists(os.path.join(self.directory, proxy_path(*key))) or self._held(key) is not None
+
+    def put(self, key: Key, path: str) -> None:
+        """Take in a file that was had in another way; it's moved, and must be on the store's file system."""
+        dest = os.path.join(self.directory, proxy_path(*key))
+        os.makedirs(os.path.dirname(dest), exist_ok=True)
+        os.rename(path, dest)
+        self.ensure(*key)
+
     def query(self, module: str, what: str) -> bytes:
         return self._upstream.query(module, what)
 

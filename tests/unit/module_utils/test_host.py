@@ -302,6 +302,152 @@ def test_a_path_that_a_shell_would_take_apart(depot: Depot, work: pathlib.Path) 
     assert told.stdout.startswith("go1.27.3")
 
 
+# -- tools
+
+
+TOOLS = Wish(("tools",), tools_dir="/nowhere")
+
+
+@pytest.fixture
+def tooled(work: pathlib.Path) -> Depot:
+    """000001 has the tools fix and vet, 000002 vet and stray, each for two platforms."""
+    made = Depot(str(work / "tooled"))
+    for number, tools in ((1, ("fix", "vet")), (2, ("vet", "stray"))):
+        make_generation(made, number, tools=tools, platforms=(PLATFORM, OTHER))
+    return made
+
+
+def linked(directory: pathlib.Path) -> dict[str, str]:
+    """What each tool linked there says."""
+    return {path.name: subprocess.run([str(path)], stdout=subprocess.PIPE, text=True, check=True, env={}).stdout for path in directory.iterdir()}
+
+
+def says(number: int, *names: str) -> dict[str, str]:
+    return {name: f"{name} {number} {PLATFORM}\n" for name in names}
+
+
+def test_tools_come_go_and_come_back(tooled: Depot, host: Host, work: pathlib.Path) -> None:
+    links = work / "bin"
+    wish = dataclasses.replace(TOOLS, tools_dir=str(links) + "/")
+    plan = bring(tooled, host, wish, 1)
+    assert {layer.title for layer in plan.layers if layer.kind == "tool"} == {f"tools/{PLATFORM.replace('/', '-')}/{name}" for name in ("fix", "vet")}
+    assert linked(links) == says(1, "fix", "vet")
+    assert ("tool", "", "vet (example.com/vet@v1.1.0)") in plan.changes
+    assert sum(plan.missing.values()) < plan.bytes, "a program is there twice, as a blob and with exec bits"
+    assert not os.stat(host.depot.blobs.path(next(layer.digest for layer in plan.layers if layer.kind == "tool"))).st_mode & 0o111
+    before = everything(host.root)
+    assert bring(tooled, host, wish, 1).changes == [] and everything(host.root) == before
+    first = host.current()
+
+    (links / "mine").symlink_to("/bin/true")
+    plan = bring(tooled, host, wish, 2)
+    (links / "mine").unlink()
+    assert (str(links / "fix"), f"{host.root}/current/tools/fix", "") in plan.changes
+    assert ("tool", "fix (example.com/fix@v1.1.0)", "") in plan.changes and ("tool", "vet (example.com/vet@v1.1.0)", "") in plan.changes
+    assert linked(links) == says(2, "vet", "stray")
+    second = host.current()
+
+    assert host.rollback_target(None) == first
+    assert host.rollback_diff(first) == {
+        "before": f"{second}\n{links}/stray: {host.root}/current/tools/stray\n",
+        "after": f"{first}\n{links}/fix: {host.root}/current/tools/fix\n",
+    }
+    host.switch_to(first, second, "")
+    assert linked(links) == says(1, "fix", "vet")
+    assert host.rollback_diff(first) == {"before": f"{first}\n", "after": f"{first}\n"}
+
+
+def test_tools_follow_other_parts(tooled: Depot, host: Host, work: pathlib.Path) -> None:
+    bring(tooled, host, dataclasses.replace(TOOLS, tools_dir=str(work / "bin")), 1)
+    bring(tooled, host, Wish(("goenv",), tools_dir=str(work / "elsewhere")), 2)
+    assert linked(work / "bin") == says(2, "vet", "stray") and not (work / "elsewhere").exists()
+
+
+def test_named_tools(tooled: Depot, host: Host, work: pathlib.Path) -> None:
+    plan = bring(tooled, host, dataclasses.replace(TOOLS, tools=("fix",), tools_dir=str(work / "bin")), 1)
+    assert [layer.title for layer in plan.layers if layer.kind == "tool"] == [f"tools/{PLATFORM.replace('/', '-')}/fix"]
+    assert linked(work / "bin") == says(1, "fix")
+    bring(tooled, host, Wish(("goenv",)), 2)
+    assert linked(work / "bin") == {} and os.listdir(os.path.join(host.root, "current", "tools")) == [], "nobody asked for another one"
+
+
+def test_another_directory_for_tools(tooled: Depot, host: Host, work: pathlib.Path) -> None:
+    one, other = work / "one", work / "other"
+    bring(tooled, host, dataclasses.replace(TOOLS, tools_dir=str(one)), 1)
+    before = host.current()
+    bring(tooled, host, dataclasses.replace(TOOLS, tools_dir=str(other)), 1)
+    assert linked(one) == {} and linked(other) == says(1, "fix", "vet")
+    bring(tooled, host, dataclasses.replace(TOOLS, tools_dir=""), 1)
+    assert linked(one) == {} and linked(other) == {} and linked(pathlib.Path(host.root, "current", "tools")) == says(1, "fix", "vet")
+    host.switch_to(before, host.current(), "")
+    assert linked(one) == says(1, "fix", "vet")
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_tool_of_somebody_elses_stays(tooled: Depot, host: Host, work: pathlib.Path, kind: str) -> None:
+    links = work / "bin"
+    wish = dataclasses.replace(TOOLS, tools_dir=str(links))
+    bring(tooled, host, wish, 1)
+    first = host.current()
+    if kind == "file":
+        (links / "stray").write_text("mine")
+    else:
+        (links / "stray").symlink_to("/usr/bin/stray")
+    before = everything(str(work))
+    with pytest.raises(HostRefused) as refusal:
+        bring(tooled, host, wish, 2)
+    assert refusal.value.code == "in_the_way" and refusal.value.subject == str(links / "stray") and "tools_dir" in refusal.value.hint
+    assert everything(str(work)) == before
+    (links / "stray").unlink()
+    bring(tooled, host, wish, 2)
+    (links / "fix").write_text("mine")
+    for attempt in (lambda: host.rollback_diff(first), lambda: host.switch_to(first, host.current(), "")):
+        with pytest.raises(HostRefused, match="isn't ours"):
+            attempt()
+    assert host.current().startswith("000002-")
+
+
+def test_the_whole_depot_has_all_platforms_tools(tooled: Depot, host: Host) -> None:
+    plan = bring(tooled, host, Wish(("depot", "tools"), tools=("vet",)), 1)
+    tree = host.depot.tree(plan.generation.ref)
+    for platform in (PLATFORM, OTHER):
+        for name in ("fix", "vet"):
+            assert os.stat(os.path.join(tree, "tools", platform.replace("/", "-"), name)).st_mode & 0o777 == 0o555
+    assert os.listdir(os.path.join(host.root, "current", "tools")) == ["vet"]
+    assert subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "SHA256SUMS"], cwd=tree, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "wish, subject",
+    [
+        (dataclasses.replace(TOOLS, tools=("vet", "lint")), "lint"),
+        (dataclasses.replace(TOOLS, tools_dir="bin"), "tools_dir"),
+    ],
+)
+def test_tools_that_cannot_be_had(tooled: Depot, wish: Wish, subject: str) -> None:
+    with pytest.raises(SpecInvalid) as refusal:
+        wished_state(tooled.generation(Ref(1, True)), wish, {}, PLATFORM)
+    assert refusal.value.subject == subject
+    assert wished_state(tooled.generation(Ref(1, True)), TOOLS, {}, "linux/s390x")["parts"]["tools"]["programs"] == {}
+
+
+def test_no_tool_takes_the_toolchains_name(work: pathlib.Path) -> None:
+    depot = Depot(str(work / "depot"))
+    generation = make_generation(depot, 1, tools=("gofmt",))
+    with pytest.raises(SpecInvalid, match="toolchain's name"):
+        wished_state(generation, TOOLS, {}, PLATFORM)
+    assert wished_state(generation, dataclasses.replace(TOOLS, tools_dir=""), {}, PLATFORM)["parts"]["tools"]["programs"]
+
+
+def test_a_tool_that_was_cut_is_laid_out_again(tooled: Depot, host: Host) -> None:
+    """A file of another length can't be a copy that came whole; as with blobs, content isn't read at each look."""
+    wish = dataclasses.replace(TOOLS, tools_dir="")
+    plan = bring(tooled, host, wish, 1)
+    vet = pathlib.Path(host.depot.tree(plan.generation.ref), "tools", PLATFORM.replace("/", "-"), "vet")
+    vet.unlink()
+    assert things(bring(tooled, host, wish, 1)) == ["room", "depot"] and vet.exists()
+
+
 # -- rollback
 
 
@@ -508,19 +654,32 @@ def reachable_below(directory: str) -> dict[str, str]:
 def test_killed_at_any_step(depot: Depot, work: pathlib.Path, start: str, by_unpacker: bool, stride: int) -> None:
     """``stride``: which of the steps are tried. With 1 everywhere all pass too; it takes a minute."""
 
+    make_generation(depot, 3, tools=("fix", "vet"))
+    make_generation(
+        depot, 4, toolchains=("1.26.8", "1.27.3"), modules={NEWER: {"newer.go": b"package newer\n"}}, projects=("hello", "world"), tools=("vet", "stray")
+    )
+    parts = (*ALL_PARTS, "tools")
+
+    def wish(host: Host, settings: str, tools_dir: str) -> Wish:
+        return Wish(parts, goenv=settings, link_dir=os.path.join(host.root, "bin"), tools_dir=os.path.join(host.root, tools_dir))
+
     def fresh(name: str) -> Host:
         made = Host(str(work / name))
         if start == "upgrade":
-            bring(depot, made, Wish(ALL_PARTS, goenv="A=1\n", link_dir=str(work / name / "bin")), 1)
+            bring(depot, made, wish(made, "A=1\n", "tools"), 3)
         return made
+
+    def links(host: Host) -> dict[str, list[str]]:
+        places = [pathlib.Path(host.root, name) for name in ("bin", "tools", "elsewhere")]
+        return {place.name: sorted(os.listdir(place)) for place in places if place.is_dir()}
 
     def current(host: Host) -> dict[str, str]:
         """What users see; what a path says of where ROOT is aside."""
         seen = reachable(os.path.join(host.root, "current")) if host.current() else {}
-        return {name: digest for name, digest in seen.items() if name not in ("bin/go", "go.env") and not name.startswith("proxy/sumdb/")}
+        return {name: digest for name, digest in seen.items() if name not in ("bin/go", "go.env", "state.json") and not name.startswith("proxy/sumdb/")}
 
     def deploy(host: Host) -> None:
-        bring(depot, host, Wish(ALL_PARTS, goenv="A=2\n", link_dir=os.path.join(host.root, "bin")), 2)
+        bring(depot, host, wish(host, "A=2\n", "elsewhere"), 4)
 
     reference = fresh("reference")
     before = current(reference)
@@ -549,7 +708,8 @@ def test_killed_at_any_step(depot: Depot, work: pathlib.Path, start: str, by_unp
             assert settings == ("A=2\n" if now == after else "A=1\n")
         marked_modules_are_whole(host, whole)
         assert not killed_at(0, lambda: deploy(host), lock), "a rerun is needed, and enough"
-        assert current(host) == after and not probe(depot, host, Wish(ALL_PARTS, goenv="A=2\n", link_dir=os.path.join(host.root, "bin")), 2).changed
+        assert current(host) == after and not probe(depot, host, wish(host, "A=2\n", "elsewhere"), 4).changed
+        assert links(host) == links(reference)
         host.depot.audit.entries()
         left = [path for at, directories, files in os.walk(host.root) for path in directories + files if path.endswith(".tmp")]
         assert left == [], f"left behind by kill {kills}"
