@@ -27,8 +27,8 @@ import typing as t
 import urllib.parse
 import urllib.request
 
-from .errors import AirgapError, FetchFailed, ToolMissing
-from .network import Proxies, netrc, tls_context
+from .errors import AirgapError, CommandFailed, FetchFailed, ToolMissing
+from .network import Authorize, Proxies, Refused, netrc, tls_context
 from .urls import bare_url, basic_header, is_url, origin_of, public_url, scheme_of, scrub, userinfo_header
 
 try:
@@ -86,7 +86,15 @@ class _Refusal(Exception):
     """One attempt's failure: whether another one may help, and when the server asked for it (seconds)."""
 
     def __init__(
-        self, said: str, *, status: t.Optional[int] = None, answer: str = "", final: bool = False, wait: t.Optional[float] = None, hint: str = ""
+        self,
+        said: str,
+        *,
+        status: t.Optional[int] = None,
+        answer: str = "",
+        final: bool = False,
+        wait: t.Optional[float] = None,
+        hint: str = "",
+        head: str = "",
     ) -> None:
         super().__init__(said)
         self.said = said
@@ -95,6 +103,7 @@ class _Refusal(Exception):
         self.final = final
         self.wait = wait
         self.hint = hint
+        self.head = head
 
 
 def _retry_after(value: str) -> t.Optional[float]:
@@ -136,6 +145,13 @@ def _translated() -> t.Iterator[None]:
         raise _broken(exc) from exc
 
 
+def _head(response: urllib3.BaseHTTPResponse) -> str:
+    """An answer's status line and headers."""
+    version = "HTTP/1.0" if response.version == 10 else "HTTP/1.1"
+    lines = [f"{version} {response.status} {response.reason or ''}".rstrip(), *(f"{name}: {value}" for name, value in response.headers.items()), "", ""]
+    return "\n".join(lines)
+
+
 def _words(response: urllib3.BaseHTTPResponse) -> str:
     """The first words of an answer, on one line; HTML without its tags."""
     head = b""
@@ -159,8 +175,8 @@ class Fetcher:
     Tries again after connection errors, time-outs, truncated bodies and the statuses 408, 425, 429, 500, 502, 503 and 504,
     with exponential backoff and full jitter, or when Retry-After says. Any other status is final.
 
-    Credentials come from the URL, or for https from the netrc file ($NETRC, ~/.netrc), and go to that origin only. As with
-    the go command, they are never sent over plain http, and https never redirects to http.
+    Credentials come from the URL, or for https from ``authorize``, and go to that origin only. As with the go command, they are never
+    sent over plain http, and https never redirects to http.
 
     :param connections: kept-alive connections to one server at most; more threads than that wait for one.
     :param attempts: how often one thing is tried.
@@ -169,6 +185,7 @@ class Fetcher:
     :param base_wait: seconds; the upper bound of the first wait, doubled for each that follows.
     :param longest_wait: seconds; the bound of any wait, Retry-After's included.
     :param sleep: waits for the given seconds.
+    :param authorize: gives headers for https URLs that have no credentials of their own; None for the netrc file ($NETRC, ~/.netrc).
     :raises ToolMissing: no urllib3, or an old one.
     """
 
@@ -182,6 +199,7 @@ class Fetcher:
         base_wait: float = 0.5,
         longest_wait: float = 60,
         sleep: t.Callable[[float], None] = time.sleep,
+        authorize: t.Optional[Authorize] = None,
     ) -> None:
         # urllib3 1 can't verify a server that is named by its IP address.
         if not HAS_URLLIB3 or not hasattr(urllib3, "BaseHTTPResponse"):
@@ -197,6 +215,7 @@ class Fetcher:
         self._base_wait = base_wait
         self._longest_wait = longest_wait
         self._sleep = sleep
+        self._authorize = authorize or self._by_netrc
         self._proxies = Proxies()
         self._lock = threading.Lock()
         self._managers: dict[str, urllib3.PoolManager] = {}
@@ -341,12 +360,25 @@ class Fetcher:
             response.release_conn()
 
     def _follow(self, method: str, url: str) -> urllib3.BaseHTTPResponse:
+        sent = self._credentials_for(url)
+        try:
+            return self._follow_with(method, url, sent)
+        except _Refusal as refusal:
+            if not refusal.head or refusal.status is None or scheme_of(url) != "https" or userinfo_header(url):
+                raise
+            try:
+                anew = self._authorize(bare_url(url), Refused(refusal.status, refusal.head, sent))
+            except CommandFailed as exc:
+                refusal.hint = exc.sentence()
+                raise refusal from None
+            if anew == sent:
+                raise
+        return self._follow_with(method, url, anew)
+
+    def _follow_with(self, method: str, url: str, credentials: t.Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         here = url
-        authorization = self._authorization(url)
         for _hop in range(REDIRECTS + 1):
-            headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-            if authorization:
-                headers["Authorization"] = authorization
+            headers = {**credentials, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
             with _translated():
                 response = self._manager(here).request(
                     method,
@@ -372,9 +404,9 @@ class Fetcher:
             if scheme_of(there) not in ("http", "https") or (scheme_of(here), scheme_of(there)) == ("https", "http"):
                 raise _Refusal(f"it redirects from {scheme_of(here)} to {public_url(there)}", status=response.status, final=True)
             if userinfo_header(there):
-                authorization = self._authorization(there)
+                credentials = self._credentials_for(there)
             elif origin_of(there) != origin_of(here):
-                authorization = ""
+                credentials = {}
             here = there
         raise _Refusal(f"more than {REDIRECTS} redirects, the last to {public_url(here)}", final=True)
 
@@ -386,7 +418,7 @@ class Fetcher:
         said = f"{response.status} {scrub(response.reason or '')}".strip()
         hint = ""
         if response.status in (401, 403):
-            hint = "if it needs credentials, put them into the netrc file"
+            hint = "if it needs credentials, put them into the netrc file, or let GOAUTH give them (go help goauth)"
         elif response.status == 407:
             hint = "put the proxy's user name and password into HTTPS_PROXY or HTTP_PROXY"
         return _Refusal(
@@ -396,23 +428,25 @@ class Fetcher:
             final=response.status not in _AGAIN,
             wait=_retry_after(response.headers.get("Retry-After", "")),
             hint=hint,
+            head=_head(response) if 400 <= response.status < 500 and response.status not in (*_AGAIN, 407) else "",
         )
 
-    def _authorization(self, url: str) -> str:
-        """The Authorization header for a URL; empty for none."""
+    def _credentials_for(self, url: str) -> t.Mapping[str, str]:
+        """The headers that carry a URL's credentials; none of them where there are none."""
         header = userinfo_header(url)
         if header:
             if scheme_of(url) != "https":
                 raise _Refusal("refusing to send credentials over plain http", final=True, hint="use https, or take the credentials out of the URL")
-            return header
-        if scheme_of(url) != "https":
-            return ""
+            return {"Authorization": header}
+        return self._authorize(bare_url(url)) if scheme_of(url) == "https" else {}
+
+    def _by_netrc(self, url: str, refused: t.Optional[Refused] = None) -> t.Mapping[str, str]:
         with self._lock:
             if self._credentials is None:
                 self._credentials = netrc()
             credentials = self._credentials
         pair = credentials.get(urllib.parse.urlsplit(url).hostname or "")
-        return basic_header(*pair) if pair else ""
+        return {"Authorization": basic_header(*pair)} if pair else {}
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         """The connections for a URL: straight, or through its proxy."""

@@ -20,13 +20,16 @@ import threading
 import typing as t
 import urllib.parse
 
-from .._base.errors import CommandFailed, FetchFailed, SpecInvalid
+from .._base.errors import CommandFailed, FetchFailed, SpecInvalid, ToolMissing
 from .._base.fetch import ANSWER, Downloaded, Fetcher, NotFetched
 from .._base.files import link_or_copy, sha256_of
 from .._base.flight import Flights
 from .._base.process import Finished, run
 from .._base.urls import public_url, scrub
+from .advice import advice
+from .command import whole_environment
 from .escape import EXTENSIONS, check_module, escape_path, is_exact, proxy_path, unescape_version
+from .gitconfig import without_passwords_in_arguments
 
 ABSENT = (404, 410)
 
@@ -349,7 +352,8 @@ class DirectGo:
     """Version control, by way of the go command with GOPROXY=direct. Thread-safe; each thing is asked once, one at a time per module.
 
     :param go_binary: the go command.
-    :param env: its complete environment. GOSUMDB, GONOSUMDB and GOPRIVATE in it count: go proves what it downloads.
+    :param env: the part of its environment that is chosen; of ours, it gets what isn't Go's on top. GOSUMDB, GONOSUMDB and GOPRIVATE in it
+        count, since go proves what it downloads, and GOAUTH.
     :param cache_dir: GOMODCACHE for it, which it fills; files live there as long as it does.
     :param timeout: seconds for one module.
     """
@@ -357,6 +361,7 @@ class DirectGo:
     def __init__(self, go_binary: str, env: t.Mapping[str, str], cache_dir: str, timeout: float = 1800) -> None:
         self._go = go_binary
         self._env = {
+            **whole_environment(),
             **env,
             "GOPROXY": "direct",
             "GOMODCACHE": os.path.abspath(cache_dir),
@@ -365,6 +370,7 @@ class DirectGo:
             "GOWORK": "off",
         }
         self._timeout = timeout
+        self._git: Flights[str, dict[str, str]] = Flights()
         self._versions: Flights[tuple[str, str], t.Mapping[str, t.Any]] = Flights()
         self._listed: Flights[tuple[str, str], t.Mapping[str, t.Any]] = Flights()
         self._lock = threading.Lock()
@@ -404,8 +410,9 @@ class DirectGo:
         # A directory of its own: a go.mod above the current one would take part.
         with one_at_a_time, tempfile.TemporaryDirectory() as nowhere:
             try:
-                finished = run([self._go, *argv], env=self._env, cwd=nowhere, timeout=self._timeout, check=False, what=f"go {argv[0]}")
-            except CommandFailed as exc:
+                env = self._git.once("", lambda: without_passwords_in_arguments(self._env))
+                finished = run([self._go, *argv], env=env, cwd=nowhere, timeout=self._timeout, check=False, what=f"go {argv[0]}")
+            except (CommandFailed, ToolMissing) as exc:
                 raise NotFetched(f"{module}@{version}: {exc.message}", answer=exc.message, subject=f"{module}@{version}", hint=exc.hint) from exc
         answer, error = _read_answer(finished)
         if error:
@@ -414,7 +421,7 @@ class DirectGo:
                 status=404 if _GONE.search(error) else None,
                 answer=error[:ANSWER],
                 subject=f"{module}@{version}",
-                hint="" if _GONE.search(error) else "check the network and git's credentials: git ls-remote must work without questions",
+                hint=advice(error) or ("" if _GONE.search(error) else "check the network and git's credentials: git ls-remote must work without questions"),
             )
         return answer
 
