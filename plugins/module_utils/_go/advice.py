@@ -35,8 +35,8 @@ _ADVICE = tuple(
             "(go help goauth), or let an insteadOf rule of git lead to SSH",
         ),
         (
-            r"verifying (module|go\.mod).*\b(404|410)\b",
-            "the checksum database doesn't know it: if it's private, let GOPRIVATE or GONOSUMDB cover it (go help private)",
+            r"/lookup/",
+            "it's the checksum database that doesn't answer: if the module is private, let GOPRIVATE or GONOSUMDB cover it (go help private)",
         ),
     )
 )

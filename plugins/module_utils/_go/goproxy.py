@@ -33,6 +33,9 @@ from .gitconfig import without_passwords_in_arguments
 
 ABSENT = (404, 410)
 
+#: Seconds for asking git why.
+PATIENCE = 60.0
+
 _SUMDB = re.compile(r"(?P<name>[^/]+(?:/[^/]+)*?)/(?P<what>supported|latest|lookup/.+|tile/.+)")
 
 # What the go command says when a module, version or repository isn't there, unlike a network or a password that fails.
@@ -334,7 +337,9 @@ def _none_had(label: str, said: t.Sequence[tuple[Entry, FetchFailed]]) -> NotFet
         answer = getattr(exc, "answer", "") or exc.message
         statuses.append(status)
         served = status is not None and entry.kind == "url" and not entry.url.startswith("file:")
-        words.append(f"{entry.name} said {status} {answer}".rstrip() if served else f"{entry.name}: {answer}")
+        # Here and not as the error's own hint: it may be one of many that are told in one sentence.
+        hint = f" ({exc.hint})" if exc.hint else ""
+        words.append((f"{entry.name} said {status} {answer}".rstrip() if served else f"{entry.name}: {answer}") + hint)
         details.append({"entry": entry.name, "status": status, "answer": answer, "subject": label})
     telling = next((index for index, status in enumerate(statuses) if status not in ABSENT), 0)
     return NotFetched(
@@ -343,7 +348,6 @@ def _none_had(label: str, said: t.Sequence[tuple[Entry, FetchFailed]]) -> NotFet
         answer=str(details[telling]["answer"]),
         attempts=max(getattr(exc, "attempts", 1) for _entry, exc in said),
         subject=label,
-        hint=said[telling][1].hint,
         details=details,
     )
 
@@ -415,6 +419,8 @@ class DirectGo:
             except (CommandFailed, ToolMissing) as exc:
                 raise NotFetched(f"{module}@{version}: {exc.message}", answer=exc.message, subject=f"{module}@{version}", hint=exc.hint) from exc
         answer, error = _read_answer(finished)
+        if "no secure protocol found" in error:
+            error += self._said_by_git(module, env)
         if error:
             raise NotFetched(
                 f"{module}@{version} can't be had from version control: {error}",
@@ -424,6 +430,19 @@ class DirectGo:
                 hint=advice(error) or ("" if _GONE.search(error) else "check the network and git's credentials: git ls-remote must work without questions"),
             )
         return answer
+
+
+    def _said_by_git(self, module: str, env: t.Mapping[str, str]) -> str:
+        """For a path with .git in it, go tries one protocol after another and keeps to itself why none worked."""
+        repository = re.match(r"(.+?)\.git(?:/|$)", module)
+        if not repository:
+            return ""
+        env = {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes", **env, "GIT_TERMINAL_PROMPT": "0"}
+        try:
+            asked = run(["git", "ls-remote", "-q", "--", f"https://{repository[1]}"], env=env, cwd="/", timeout=PATIENCE, check=False)
+        except (CommandFailed, ToolMissing) as exc:
+            return f": {exc.message}"
+        return f": {scrub(asked.stderr)}" if asked.status else ""
 
 
 def _read_answer(finished: Finished) -> tuple[dict[str, t.Any], str]:
