@@ -16,6 +16,7 @@ import threading
 import typing as t
 import urllib.parse
 import zipfile
+import zlib
 
 
 @contextlib.contextmanager
@@ -62,14 +63,14 @@ def everything(path: pathlib.Path) -> t.Iterator[tuple[str, bytes]]:
 def _inside(name: str, content: bytes) -> t.Iterator[tuple[str, bytes]]:
     yield name, content
     if content[:2] == b"PK":
-        with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with contextlib.suppress(zipfile.BadZipFile, RuntimeError, NotImplementedError), zipfile.ZipFile(io.BytesIO(content)) as archive:
             for member in archive.namelist():
                 yield from _inside(f"{name}!{member}", archive.read(member))
     elif content[:2] == b"\x1f\x8b":
-        with contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(OSError, EOFError, zlib.error):
             yield from _inside(f"{name}!", gzip.decompress(content))
     elif content[257:262] == b"ustar":
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        with contextlib.suppress(tarfile.TarError), tarfile.open(fileobj=io.BytesIO(content)) as archive:
             for entry in archive:
                 stream = archive.extractfile(entry) if entry.isfile() else None
                 if stream:
@@ -79,4 +80,8 @@ def _inside(name: str, content: bytes) -> t.Iterator[tuple[str, bytes]]:
 def found(secrets: t.Mapping[str, str], names_and_contents: t.Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
     """(which secret, where) for every secret that is seen in any form."""
     wanted = [(label, form) for label, secret in secrets.items() for form in forms(secret)]
-    return [(label, name) for name, content in names_and_contents for label, form in wanted if form in content or form in name.encode()]
+    seen: list[tuple[str, str]] = []
+    for name, content in names_and_contents:
+        named = name.encode("utf-8", "surrogateescape")
+        seen += [(label, name) for label, form in wanted if form in content or form in named]
+    return seen
