@@ -368,6 +368,3 @@ class Host:
         target = f"root@{self.name}:/opt/modcache/"
         argv = ["rsync", "--archive", "-e", f"ssh -F {self.ssh_config}", f"--rsync-path={path}", f"{self.work.modcache}/", target]
         return measuring.run(argv, self.log).seconds
-
-
-PARTS: dict[str, t.Callable[[Workload], Figures]] = {"gather": gather, "bundle": bundle, "deploy": deploy}

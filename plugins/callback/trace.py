@@ -23,6 +23,9 @@ description:
   - The fields are C(timestamp) (RFC 3339, UTC, with milliseconds), C(trace_id), C(node_ip) (C(ansible_host), or the host's name),
     C(host), C(play), C(task), C(action), C(item), C(status), C(changed), C(duration) (seconds), C(error) (one message) and
     C(failure) (what the collection's modules say about a failure, structured).
+  - A task's output is written where its variable C(airgap_golang_trace_output) is true, as it is for the hooks of the role
+    P(airgap.golang.bundle#role). Its line then has C(output), an object with what there is of C(stdout), C(stderr) and C(msg), of
+    each the last 4 KiB. The variable can be set for a task, a block or an include; it must be a plain V(true).
   - A skipped task is C(DONE) with C(skipped) true. An unreachable host is C(FAILED) with C(unreachable) true. A failure that the
     task itself ignores is C(FAILED) with C(ignored) true.
 requirements:
@@ -58,6 +61,7 @@ import typing as t
 from ansible.plugins.callback import CallbackBase
 
 URL_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s\"'<>]*@")
+OUTPUT = 4096
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
@@ -72,6 +76,16 @@ def without_credentials(value: t.Any) -> t.Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     return without_credentials(str(value))
+
+
+def last_of(text: str, size: int = OUTPUT) -> str:
+    """The end of a text without credentials, ``size`` bytes of UTF-8 at most; one that was cut begins with an ellipsis."""
+    # Before it is cut, as half a URL isn't recognized.
+    encoded = str(without_credentials(text)).encode("utf-8", "replace")
+    if len(encoded) <= size:
+        return encoded.decode("utf-8")
+    mark = "\u2026"
+    return mark + encoded[len(mark.encode("utf-8")) - size :].decode("utf-8", "ignore")
 
 
 def trace_id_of_parent(traceparent: str) -> str:
@@ -192,6 +206,9 @@ class CallbackModule(CallbackBase):
         }
         if status == "FAILED" and isinstance(answer.get("failure"), t.Mapping):
             line["failure"] = answer["failure"]
+        output = self._output(task, answer)
+        if output:
+            line["output"] = output
         line.update(more or {})
         text = json.dumps(without_credentials(line), ensure_ascii=False) + "\n"
         try:
@@ -212,6 +229,13 @@ class CallbackModule(CallbackBase):
     @staticmethod
     def _error(answer: t.Mapping[str, t.Any]) -> str:
         return str(answer.get("msg") or answer.get("censored") or "failed without a message")
+
+    @staticmethod
+    def _output(task: t.Any, answer: t.Mapping[str, t.Any]) -> dict[str, str]:
+        """What a task said, where it is meant to be traced; a loop's items say it. Of a task with no_log, nothing is in the answer."""
+        if task.no_log is True or "results" in answer or task.get_vars().get("airgap_golang_trace_output") is not True:
+            return {}
+        return {key: last_of(answer[key]) for key in ("stdout", "stderr", "msg") if isinstance(answer.get(key), str) and answer[key]}
 
     def _give_up(self, path: str, exc: OSError) -> None:
         self._display.warning(f"airgap.golang.trace: can't write {path} ({exc.strerror}): this run goes on without its trace")

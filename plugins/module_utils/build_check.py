@@ -77,6 +77,7 @@ class _Target:
     goroot: str
     go: str
     source: str
+    top: str
     workspace: bool
     path: str
 
@@ -207,7 +208,8 @@ def _target(root: str, current: str, home: str, project: t.Mapping[str, t.Any], 
         expected=expected,
         goroot=toolchain.directory(os.path.join(root, "modcache"), version, toolchain.host_platform()),
         go=version,
-        source=os.path.join(current, "projects", name, directory),
+        source=os.path.normpath(os.path.join(current, "projects", name, directory)),
+        top=os.path.join(current, "projects", name),
         workspace=bool(project.get("workspace")),
         path=os.path.join(home, name, build.output),
     )
@@ -271,7 +273,7 @@ def _build_one(options: Options, generation: _Generation, target: _Target, isola
     out = os.path.join(scratch, "out")
     try:
         _require(target)
-        record = run_build(isolation, target.goroot, target.source, target.build, out, scratch, gocache, options.timeout, target.workspace)
+        record = run_build(isolation, target.goroot, target.source, target.build, out, scratch, gocache, options.timeout, target.workspace, target.top)
         sha256, size = _install(target, out, isolation.uid)
     except AirgapError as exc:
         return target.result(FAILED, message=exc.sentence())

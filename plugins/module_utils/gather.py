@@ -4,9 +4,8 @@
 """Gather: from a spec to an unsealed generation, on the connected side.
 
 Phases: *resolve* (what the spec means now; is the latest generation that already?), *fetch* (sources, toolchains, module
-files as go.sum and the go command name them, hashed as they come), *check* (every h1 against go.sum), *prove* (the go
-commands that must pass offline, in an empty network namespace, against exactly what will be carried, while the checksum
-database's snapshot is made; vendoring happens there), *store* (blobs, manifest).
+files as go.sum and the go command name them, hashed as they come), *check* (every h1 against go.sum and the checksum database,
+whose snapshot is made), *store* (blobs, manifest). That it all works without a network is shown by the rehearsal.
 
 Note that this module util is PRIVATE to the collection: it can change at any time.
 """
@@ -18,25 +17,25 @@ import contextlib
 import dataclasses
 import os
 import tempfile
+import threading
 import time
 import typing as t
 
-from ._base import sandbox
+from . import lock_diff
 from ._base.errors import AirgapError, CommandFailed, FetchFailed, SpecInvalid
 from ._base.fetch import Fetcher
 from ._base.files import remove_tree
 from ._base.progress import Reporter
-from ._content import resources
+from ._content import layers, loose, resources
+from ._content import lock as locks
 from ._content import spec as specs
 from ._content.earlier import EarlierGenerations
-from ._content.layers import Gathered, GatheredProject, admit
 from ._depot import manifest as oci
 from ._depot.depot import Depot
 from ._depot.generation import SCHEMA, Generation
-from ._go import carrieddb, closure, goroots, gosum, hashcheck, proof, proxytree, runs, source, sumdb, toolchain
-from ._go.build import Build
+from ._go import carrieddb, closure, goroots, gosum, hashcheck, proof, proxytree, queries, runs, source, sumdb, toolchain
 from ._go.command import GoCommand, find_go
-from ._go.estimate import Estimate
+from ._go.estimate import Estimate, Expected
 from ._go.goproxy import DirectGo, Upstream, parse_chain
 from ._go.recorder import RecordingProxy
 from ._go.store import ModuleStore, hasher_processes
@@ -47,7 +46,11 @@ FETCH = "fetch"
 
 @dataclasses.dataclass
 class Options:
-    """How to gather. ``goproxy``, ``goprivate``, ``gosumdb``: like go's own, empty for the user's settings."""
+    """How to gather. ``goproxy``, ``goprivate``, ``gosumdb``: like go's own, empty for the user's settings.
+
+    ``lock``: the lock's path, "" for none; ``frozen``: refuse what goes beyond it; ``upgrade``: resolve anew what it pins;
+    ``partial``: only some of the spec's projects are in the spec. ``vulndb``: a copy of the vulnerability database, "" for none.
+    """
 
     go_binary: str = ""
     goproxy: str = ""
@@ -56,17 +59,26 @@ class Options:
     connections: int = 32
     check: bool = False
     trace_id: str = ""
+    lock: str = ""
+    frozen: bool = False
+    upgrade: bool = False
+    partial: bool = False
+    vulndb: str = ""
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What gather did: ``changed``, the generation (None in check mode), warnings, seconds by phase, what moved."""
+    """What gather did: ``changed``, the generation (None in check mode), warnings, seconds by phase, what moved.
+
+    ``lock``: the difference to the lock that was there, None where there is no lock to keep.
+    """
 
     changed: bool
     generation: t.Optional[Generation]
     warnings: list[str]
     phases: dict[str, float]
     fetched: dict[str, t.Any]
+    lock: t.Optional[lock_diff.Compared] = None
 
 
 def gather(spec: specs.Spec, depot: Depot, options: Options, reporter: Reporter) -> Outcome:
@@ -114,10 +126,16 @@ class _Gathering:
         self.phases: dict[str, float] = {}
         self.go = _user_go(options)
         self.cache = os.path.join(work if options.check else depot.path, "cache")
-        self.proxytree = os.path.join(work, "proxy")
+        self.sumdb = os.path.join(work, "sumdb")
         self.projects: list[tuple[specs.Project, closure.Root]] = []
         self.loose: list[closure.Root] = []
         self.carried_toolchains: list[tuple[str, str]] = []
+        self.one_at_a_time = threading.Lock()
+        self.lock: t.Optional[locks.Lock] = None
+        self.pins: dict[str, str] = {}
+        self.digests: dict[str, str] = {}
+        self.earlier: t.Optional[EarlierGenerations] = None
+        self.opened = False
 
     @contextlib.contextmanager
     def _phase(self, name: str) -> t.Iterator[None]:
@@ -137,76 +155,140 @@ class _Gathering:
 
     def run(self) -> Outcome:
         with self._phase("resolve"):
-            commits = {project.name: source.git_commit(project.git, project.ref) for project in self.spec.projects if project.git}
-            files = resources.find(self.spec.files)
-            inputs = self._inputs(commits, files)
+            self.lock = locks.read(self.options.lock) if self.options.lock else None
+            self.resolved = loose.resolve(self.spec, self.lock, self._answer, self.options.frozen, self.options.upgrade)
+            self.spec = self.resolved.spec
+            self.pins.update(self.resolved.pins)
+            found = resources.find(self.spec.files, self.resolved.file_commits)
+            inputs = self._inputs(found)
         latest = self.depot.latest()
         if latest is not None and latest.config.get("inputs") == inputs and not self.depot.blobs.missing(latest.manifest.blobs()):
-            return Outcome(False, latest, self.warnings, self.phases, {"files": 0, "bytes": 0, "complete": True})
+            nothing = {"files": 0, "bytes": 0, "complete": True}
+            self._pin_toolchain({str(entry["name"]): str(entry["asked"]) for entry in latest.config["projects"]})
+            now = self._locked(latest.config)
+            return Outcome(self._lock_changes(now), latest, self.warnings, self.phases, nothing, self._keep(now))
         with self._phase("fetch"):
             self._open_store()
-            self._take_sources(commits)
-            self.carried_toolchains = self._choose_toolchains()
+            taking = self._begin_resources(found)
+            with taking.told_together():
+                self._take_sources()
+                self._choose_toolchains()
+                if not self.options.check:
+                    self._ask()
             if self.options.check:
-                return Outcome(True, None, self.warnings, self.phases, self._would_fetch())
-            self._ask()
+                return Outcome(True, None, self.warnings, self.phases, self._would_fetch(taking.moved()))
         with self._phase("check"):
             sums = self._check()
-        with self._phase("prove"):
-            isolation = sandbox.choose(None)
-            database, builds = self._prove(isolation, sums)
+            database = self._snapshot(sums)
         with self._phase("store"):
-            generation = admit(
-                self.depot,
-                Gathered(
-                    spec=self.spec,
-                    inputs=inputs,
-                    store=self.store,
-                    proxytree=self.proxytree,
-                    toolchains=self.carried_toolchains,
-                    projects=[
-                        GatheredProject(project, root, os.path.join(self.work, "projects", project.name), builds[project.name], commits.get(project.name, ""))
-                        for project, root in self.projects
-                    ],
-                    files=resources.take(files, os.path.join(self.work, "files")),
-                    sums=sums,
-                    database=database,
-                    nosumdb=self.go.nosumdb,
-                    gosumdb=carrieddb.without_url(self.gosumdb),
-                    isolation=isolation.method,
-                ),
-                self.work,
-                self.options.trace_id,
-                self.reporter.stage("gather: store"),
-            )
+            gathered = self._gathered(inputs, taking.settle(), sums, database)
+            document = layers.document(gathered, self.depot.next_number())
+            now = self._locked(document)
+            generation = layers.admit(self.depot, gathered, document, self.work, self.options.trace_id, self.reporter.stage("gather: store"))
             remove_tree(os.path.join(self.depot.staging, FETCH))
-        fetched = {"files": self.store.fetched_files, "bytes": self.store.fetched_bytes, "complete": True}
-        return Outcome(True, generation, self.warnings, self.phases, fetched)
+        self.warnings += database.warnings
+        moved = taking.moved()
+        fetched = {"files": self.store.fetched_files + moved.files, "bytes": self.store.fetched_bytes + moved.bytes, "complete": True}
+        return Outcome(True, generation, self.warnings, self.phases, fetched, self._keep(now))
+
+    def _gathered(
+        self, inputs: str, files: t.Mapping[str, resources.Taken], sums: t.Mapping[gosum.Key, str], database: carrieddb.CarriedDatabase
+    ) -> layers.Gathered:
+        return layers.Gathered(
+            spec=self.spec,
+            inputs=inputs,
+            store=self.store,
+            proxy=proxytree.write_lists(os.path.join(self.work, "lists"), {key: file.path for key, file in self.store.files.items()}),
+            sumdb=self.sumdb,
+            toolchains=self.carried_toolchains,
+            projects=[
+                layers.GatheredProject(project, root, os.path.join(self.work, "projects", project.name), self.resolved.commits.get(project.name, ""))
+                for project, root in self.projects
+            ],
+            files=files,
+            sums=sums,
+            database=database,
+            nosumdb=self.go.nosumdb,
+            gosumdb=carrieddb.without_url(self.gosumdb),
+        )
 
     # -- resolve
 
-    def _inputs(self, commits: t.Mapping[str, str], files: t.Mapping[str, resources.Resource]) -> str:
+    def _answer(self, questions: t.Sequence[queries.Question]) -> dict[queries.Question, str]:
+        """What loose versions mean now, by the go command's rules."""
+        self._open_store()
+        with RecordingProxy(self.store) as proxy:
+            answers = queries.answer(questions, self.go, self._online(self.go, proxy.url), os.path.join(self.work, "queries"))
+        return {question: version for question, (_module, version) in answers.items()}
+
+    def _inputs(self, files: t.Mapping[str, resources.Resource]) -> str:
         """One digest of all that the generation follows from."""
+        self.digests = {project.name: source.digest(project.path, project.exclude) for project in self.spec.projects if project.path}
         facts: dict[str, t.Any] = {
             "schema": SCHEMA,
             "spec": self.spec.normal(),
-            "commits": dict(commits),
-            "sources": {project.name: source.digest(project.path, project.exclude) for project in self.spec.projects if project.path},
+            "commits": dict(self.resolved.commits),
+            "sources": self.digests,
             "files": {dest: file.sha256 for dest, file in files.items()},
             "nosumdb": self.go.nosumdb,
             "gosumdb": self.go.settings.get("GOSUMDB", ""),
         }
         return oci.digest_of(oci.canonical(facts))
 
+    # -- the lock
+
+    def _locked(self, config: t.Mapping[str, t.Any]) -> t.Optional[locks.Lock]:
+        """The lock of what was gathered; None where none is kept.
+
+        :raises ModuleRefused: it isn't what the lock says, or goes beyond it where that is refused.
+        """
+        if not self.options.lock and not self.options.frozen:
+            return None
+        now = locks.from_generation(config, self.pins, self.digests)
+        if self.lock:
+            locks.refuse_drift(self.lock, now, self.spec, self.options.upgrade)
+        if self.options.frozen:
+            locks.refuse_beyond(self.lock, now, self.options.partial)
+        return locks.joined(self.lock, now) if self.options.partial else now
+
+    def _lock_changes(self, now: t.Optional[locks.Lock]) -> bool:
+        return now is not None and not self.options.frozen and locks.differs(self.options.lock, now)
+
+    def _keep(self, now: t.Optional[locks.Lock]) -> t.Optional[lock_diff.Compared]:
+        """Write the lock where it may change, and say how it differs."""
+        if now is None:
+            return None
+        compared = lock_diff.compare(self.lock, now, self.options.vulndb, self._zip_of)
+        self.warnings += compared.warnings
+        if not (self.options.frozen or self.options.check):
+            locks.write(self.options.lock, now)
+        return compared
+
+    def _zip_of(self, module: str, version: str) -> t.Optional[str]:
+        """Where a module's zip is, to look for its licence."""
+        key = (module, version, "zip")
+        stored = self.store.files.get(key) if self.opened else None
+        if stored:
+            return self.depot.blobs.path("sha256:" + stored.sha256)
+        held = self._earlier().held(key)
+        return held.path if held else None
+
     # -- fetch
 
+    def _earlier(self) -> EarlierGenerations:
+        if self.earlier is None:
+            self.earlier = EarlierGenerations(self.depot)
+            self.warnings += self.earlier.warnings
+        return self.earlier
+
     def _open_store(self) -> None:
-        earlier = EarlierGenerations(self.depot)
-        self.warnings += earlier.warnings
-        self.earlier = earlier
-        self.held = earlier.module_files()
+        """Once; what asks for loose versions may be the first to need it."""
+        if self.opened:
+            return
+        self.opened = True
+        earlier = self._earlier()
         hashers = self.stack.enter_context(hasher_processes())
-        fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections))
+        self.fetcher = fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections))
         settings = self.go.settings
         of_direct = {name: settings[name] for name in ("GOINSECURE", "GOVCS", "GOAUTH") if settings.get(name)}
         direct = DirectGo(self.go.binary, self.go.environment(self.work, "direct", **of_direct), os.path.join(self.cache, "direct"))
@@ -214,14 +296,21 @@ class _Gathering:
         chain = parse_chain(settings["GOPROXY"])
         noproxy = settings.get("GONOPROXY") or settings.get("GOPRIVATE", "")
         upstream = Upstream(chain, noproxy, fetcher, direct, url or (f"https://{name}" if name else None))
-        staging = os.path.join(self.work if self.options.check else self.depot.staging, FETCH)
-        self.store = ModuleStore(staging, upstream, self.held.get, hashers, self.reporter.stage("gather: module files"), self.options.connections)
+        self.fetched = os.path.join(self.work if self.options.check else self.depot.staging, FETCH)
+        modules = os.path.join(self.fetched, "modules")
+        self.store = ModuleStore(modules, upstream, earlier.held, hashers, self.reporter.stage("gather: module files"), self.options.connections)
         self.stack.callback(self.store.close)
         if self.options.check:
             self.estimate = Estimate(chain, noproxy, fetcher, self.options.connections)
             self.stack.callback(self.estimate.close)
 
-    def _take_sources(self, commits: t.Mapping[str, str]) -> None:
+    def _begin_resources(self, found: t.Mapping[str, resources.Resource]) -> resources.Taking:
+        pool = self.stack.enter_context(concurrent.futures.ThreadPoolExecutor(4, thread_name_prefix="resource"))
+        directory = os.path.join(self.fetched, "files")
+        stage = self.reporter.stage("gather: resources")
+        return resources.begin(found, directory, pool, self.fetcher, self._earlier().resource, stage, self.options.check)
+
+    def _take_sources(self) -> None:
         """Copy every project to where we may write, and begin to fetch what its go.sum names."""
         for project in self.spec.projects:
             label = f"project {project.name}"
@@ -229,38 +318,57 @@ class _Gathering:
             if project.path:
                 source.copy_directory(project.path, dest, project.exclude)
             elif project.git:
-                source.clone(project.git, project.ref, commits[project.name], dest)
+                source.clone(project.git, project.ref, self.resolved.commits[project.name], dest)
             else:
                 self.store.require([(project.module, project.version)], label)
                 self._begin([(project.module, project.version)], [(project.module, project.version)])
                 source.extract_zip(self._had(project.module, project.version, "zip"), project.module, project.version, dest)
             directory = os.path.normpath(os.path.join(dest, project.directory))
             remove_tree(os.path.join(directory, "vendor"))
-            top, workspace, modules, sums = closure.read_project(label, directory, dest, self.go)
-            asked = project.toolchain or toolchain.asked_by(top)
-            root = closure.Root("project", label, directory, self.go, asked=asked, workspace=workspace, sums=sums, modules=tuple(modules))
-            root.dirty_is_error = project.dirty == "error"
-            zips, mods = closure.wanted_files(sums)
+            layout = closure.read_project(label, directory, dest, self.go)
+            root = closure.Root(
+                "project",
+                label,
+                directory,
+                self.go,
+                asked=project.toolchain or toolchain.asked_by(layout.top),
+                scope=project.scope,
+                dirty_is_error=project.dirty == "error",
+                layout=layout,
+                builds=project.builds,
+            )
+            zips, mods = root.hints()
             self.store.require(zips | mods, label)
             self._begin(zips, mods)
             self.projects.append((project, root))
-        wanted = [("module", entry.path, entry.path, entry.version) for entry in self.spec.modules]
-        wanted += [
-            ("tool", tool.package, closure.module_of(tool.package, tool.version, self.store.ensure), tool.version) for tool in self.spec.tools
-        ]
-        for kind, target, module, version in wanted:
-            label = f"{kind} {target}@{version}"
-            self.store.require([(module, version)], label)
-            asked = toolchain.asked_by(self.go.edit_json(self._had(module, version, "mod")))
-            scratch = os.path.join(self.work, "probes", str(len(self.loose)))
-            self._begin([(module, version)], [(module, version)])
-            self.loose.append(closure.Root(kind, label, scratch, self.go, asked=asked, target=f"{target}@{version}"))
+        for entry in self.spec.modules:
+            label = f"module {entry.path}@{entry.version}"
+            # A package's path is as good as its module's, where all that is importable is carried.
+            path = closure.module_of(entry.path, entry.version, self.store.ensure) if entry.closure == "packages" else entry.path
+            version = (path, entry.version)
+            self.store.require([version], label)
+            self._begin([] if entry.closure == "gomod" else [version], [version])
+            if entry.closure == "packages":
+                asked = toolchain.asked_by(self.go.edit_json(self._had(*version, "mod")))
+                self.loose.append(closure.Root("module", label, self._probe(), self.go, asked=asked, target="@".join(version), beside=entry.beside))
+        for tool in self.spec.tools:
+            label = f"tool {tool.package}@{tool.version}"
+            version = (closure.module_of(tool.package, tool.version, self.store.ensure), tool.version)
+            self.store.require([version], label)
+            self._begin([version], [version])
+            asked = toolchain.asked_by(self.go.edit_json(self._had(*version, "mod")))
+            target = f"{tool.package}@{tool.version}"
+            platforms = tuple(sorted({self.go.platform, *tool.platforms}))
+            self.loose.append(closure.Root("tool", label, self._probe(), self.go, asked=asked, target=target, platforms=platforms))
+
+    def _probe(self) -> str:
+        return os.path.join(self.work, "probes", str(len(self.loose)))
 
     def _begin(self, zips: t.Iterable[tuple[str, str]], mods: t.Iterable[tuple[str, str]]) -> None:
         """Begin to fetch these versions; in check mode, to ask for their sizes."""
         keys = [(*version, "zip") for version in sorted(zips)] + [(*version, ext) for version in sorted(mods) for ext in ("mod", "info")]
         if self.options.check:
-            self.estimate.add(key for key in keys if key not in self.held)
+            self.estimate.add(key for key in keys if self._earlier().held(key) is None)
         else:
             self.store.prefetch(keys)
 
@@ -273,55 +381,94 @@ class _Gathering:
             self.store.settle()
             return self.store.ensure(module, version, ext)
 
-    def _choose_toolchains(self) -> list[tuple[str, str]]:
+    def _choose_toolchains(self) -> None:
+        """Decide which toolchains are carried, by what the spec names and what was asked for so far."""
         named = {entry.version: entry.platforms for entry in self.spec.toolchains}
-        targets = {build.platform for project in self.spec.projects for build in project.builds} or {self.go.platform}
-        chosen = toolchain.to_carry(named, {root.label: root.asked for root in self.roots}, targets, self.go.version, self.go.platform)
-        versions = [(toolchain.MODULE, toolchain.module_version(version, platform)) for version, platform in chosen]
+        targets = {build.platform for project in self.spec.projects for build in project.builds}
+        targets.update(platform for project in self.spec.projects for platform in project.platforms)
+        targets.update(platform for tool in self.spec.tools for platform in tool.platforms)
+        asked = {root.label: root.asked for root in self.roots}
+        own = self._pin_toolchain(asked)
+        self.carried_toolchains = toolchain.to_carry(named, asked, targets or {self.go.platform}, own, self.go.platform)
+        versions = [(toolchain.MODULE, toolchain.module_version(version, platform)) for version, platform in self.carried_toolchains]
         self.store.require(versions, "the toolchains")
         self._begin(versions, versions)
-        return chosen
 
-    def _would_fetch(self) -> dict[str, t.Any]:
+    def _pin_toolchain(self, asked: t.Mapping[str, str]) -> str:
+        """The release for those who ask for none; where nothing else decides, the lock pins it."""
+        own, pins = loose.own_toolchain(self.spec, asked, self.lock, self.go.version, self.options.upgrade)
+        self.pins.update(pins)
+        return own
+
+    def _would_fetch(self, resources_too: Expected) -> dict[str, t.Any]:
         """Check mode: how many files and bytes a run would fetch, as far as go.sum names them; sizes are asked of the proxy."""
         for root in self.loose:
             self.warnings.append(f"{root.label}: check mode doesn't download, so what it requires isn't counted")
         expected, failures = self.estimate.total()
         if failures:
             raise self.store.not_had(failures)
-        return {"files": expected.files, "bytes": expected.bytes, "complete": expected.complete and not self.loose}
+        return {
+            "files": expected.files + resources_too.files,
+            "bytes": expected.bytes + resources_too.bytes,
+            "complete": expected.complete and resources_too.complete and not self.loose,
+        }
 
     def _ask(self) -> None:
-        """Unpack the toolchains, and ask the go command for the projects' module graphs and the closures of modules and tools."""
-        unpacked = os.path.join(self.cache, "toolchains")
-        with concurrent.futures.ThreadPoolExecutor(1) as pool, self._failures_explained():
-            ready = pool.submit(goroots.obtain, self.go, self.store, self.carried_toolchains, unpacked, os.path.join(self.work, "toolchains"))
-            # A project's graph is the same by any go command that is new enough, so those needn't wait.
-            own = toolchain.version_key(self.go.version)
-            early = [root for _project, root in self.projects if toolchain.version_key(root.asked or toolchain.FIRST) <= own]
-            for root in early:
+        """Ask the go command for the projects' module graphs and the closures of modules and tools."""
+        with self._failures_explained():
+            # Projects' graphs are read side by side; what a loose module or a tool needs is fetched by go commands that are busy themselves.
+            with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+                for asked in [pool.submit(self._ask_root, root) for _project, root in self.projects]:
+                    asked.result()
+            for root in self.loose:
                 self._ask_root(root)
-            ready.result()
-            versions = [version for version, _platform in self.carried_toolchains]
-            for root in self.roots:
-                version = toolchain.choose(root.asked, versions)
-                root.go = self.go.at(toolchain.directory(unpacked, version, self.go.platform), version)
-                if root not in early:
-                    self._ask_root(root)
+            for project, root in self.projects:
+                if not root.builds:
+                    platforms = project.platforms or sorted({name for entry in self.spec.toolchains for name in entry.platforms}) or [self.go.platform]
+                    packages = closure.main_packages(self._online(root.go, ""), root)
+                    root.builds = tuple(proof.default_builds(packages, project.name, platforms, project.env, project.flags, project.tags))
         self._settle()
 
     def _ask_root(self, root: closure.Root) -> None:
-        with RecordingProxy(self.store) as proxy:
-            try:
-                root.ask(runs.through_proxy(root.go, proxy, os.path.join(self.work, "online"), os.path.join(self.cache, "go-build")))
-            except CommandFailed as exc:
-                self._note_failures(proxy, exc)
-                raise closure.said_by_go(exc, root, "with the network") from None
-            finally:
-                self.store.require({(module, version) for module, version, _ext in proxy.asked}, root.label)
-            zips, mods = closure.wanted_files(root.sums)
-            self.store.require(zips | mods, root.label)
-            self._begin(zips, mods)
+        """Ask with the go command that will serve it; where that turns out to be too old, with the one that go names."""
+        while True:
+            root.go = self._go_for(root)
+            with RecordingProxy(self.store) as proxy:
+                try:
+                    zips, mods = root.ask(self._online(root.go, proxy.url))
+                    break
+                except CommandFailed as exc:
+                    newer = closure.too_old_for(exc)
+                    if not newer or toolchain.version_key(newer) <= toolchain.version_key(root.go.version):
+                        with self.one_at_a_time:
+                            self._note_failures(proxy, exc)
+                        raise CommandFailed(
+                            f"{root.label}: with the network, {exc.message}", code=exc.code, subject=root.label, found=exc.found, hint=exc.hint
+                        ) from None
+                finally:
+                    self.store.require({(module, version) for module, version, _ext in proxy.asked}, root.label)
+            with self.one_at_a_time:
+                root.asked = newer
+                if root.kind != "project":
+                    remove_tree(root.directory)
+                self._choose_toolchains()
+        self.store.require(zips | mods, root.label)
+        with self.one_at_a_time:
+            self._begin(zips, mods | zips)
+
+    def _go_for(self, root: closure.Root) -> GoCommand:
+        """A project's graph is the same by any go command that is new enough; packages are looked at with the one that is carried."""
+        new_enough = toolchain.version_key(root.asked or toolchain.FIRST) <= toolchain.version_key(self.go.version)
+        if root.kind == "project" and root.scope != "build" and new_enough:
+            return self.go
+        version = toolchain.choose(root.asked, [version for version, _platform in self.carried_toolchains])
+        unpacked = os.path.join(self.cache, "toolchains")
+        with self.one_at_a_time:
+            goroots.obtain(self.go, self.store, [(version, self.go.platform)], unpacked, os.path.join(self.work, "toolchains"))
+        return self.go.at(toolchain.directory(unpacked, version, self.go.platform), version)
+
+    def _online(self, go: GoCommand, proxy_url: str) -> closure.Run:
+        return runs.through_proxy(go, self.store.directory, proxy_url, os.path.join(self.work, "online"), os.path.join(self.cache, "go-build"))
 
     def _note_failures(self, proxy: RecordingProxy, failure: CommandFailed) -> None:
         """Files that the go command missed are to be named like those that were fetched ahead.
@@ -341,9 +488,12 @@ class _Gathering:
             raise
 
     def _settle(self) -> None:
-        """Wait for what was begun; of every version go.mod and .info are carried too."""
+        """Wait for what was begun; of every version with a zip or go.mod both go.mod and .info are carried too.
+
+        Of versions that the graph was pruned of, ``go list -m`` wants the .info alone.
+        """
         self.store.settle()
-        self.store.prefetch([(module, version, ext) for module, version, _ext in list(self.store.files) for ext in ("mod", "info")])
+        self.store.prefetch([(module, version, ext) for module, version, had in list(self.store.files) if had != "info" for ext in ("mod", "info")])
         self.store.settle()
 
     # -- check
@@ -352,76 +502,15 @@ class _Gathering:
         return gosum.merge({root.label: root.sums for root in self.roots})
 
     def _check(self) -> dict[gosum.Key, str]:
-        """Check what is in hand, and lay it out as the GOPROXY that will be carried."""
         sums = self._sums()
         hashcheck.check_sums(self.store, sums)
-        proxytree.lay_out(self.proxytree, {key: stored.path for key, stored in self.store.files.items()})
+        if self.lock:
+            hashcheck.check_sums(self.store, self.lock.sums(), "the lock", "lock_mismatch")
         return sums
-
-    # -- prove
-
-    def _prove(self, isolation: sandbox.Isolation, sums: dict[gosum.Key, str]) -> tuple[carrieddb.CarriedDatabase, dict[str, list[Build]]]:
-        """Prove every root; meanwhile the checksum database's snapshot is made, which only modules and tools wait for."""
-        stage = self.reporter.stage("gather: proofs without a network", len(self.roots))
-        builds: dict[str, list[Build]] = {}
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            snapshot = pool.submit(self._snapshot, sums)
-            known = len(self.store.files)
-            for project, root in self.projects:
-                builds[project.name] = self._prove_project(isolation, project, root)
-                stage.advance(1, note=root.label)
-                if snapshot.done():
-                    snapshot.result()
-            database = snapshot.result()
-        if len(self.store.files) != known:
-            database = self._snapshot(sums)
-        for root in self.loose:
-            proof.prove(root, self._offline(isolation, root), os.path.join(self.work, "offline", root.kind))
-            stage.advance(1, note=root.label)
-        self.warnings += [*database.warnings, *(warning for root in self.roots for warning in root.warnings)]
-        # Before anything is synced to disk: 10^5 unpacked files that nobody needs again.
-        for name in ("offline", "online"):
-            remove_tree(os.path.join(self.work, name))
-        return database, builds
 
     def _snapshot(self, sums: t.Mapping[gosum.Key, str]) -> carrieddb.CarriedDatabase:
         database = carrieddb.carry(
-            self.store, sums, self.gosumdb, self.go.nosumdb, self.proxytree, self.earlier.database, self.options.connections, self.reporter
+            self.store, sums, self.gosumdb, self.go.nosumdb, self.sumdb, self._earlier().database, self.options.connections, self.reporter
         )
         hashcheck.check_records(self.store, database.records)
         return database
-
-    def _offline(self, isolation: sandbox.Isolation, root: closure.Root) -> closure.Run:
-        return runs.without_network(root.go, isolation, self.proxytree, os.path.join(self.work, "offline"), os.path.join(self.cache, "go-build"))
-
-    def _prove_project(self, isolation: sandbox.Isolation, project: specs.Project, root: closure.Root) -> list[Build]:
-        scratch = os.path.join(self.work, "offline", project.name)
-        run = self._offline(isolation, root)
-        platforms = sorted({platform for entry in self.spec.toolchains for platform in entry.platforms}) or [self.go.platform]
-        try:
-            proof.prove(root, run, scratch)
-        except CommandFailed:
-            # go.sum was only a hint: let the go command ask for all it wants, then prove again.
-            if not self._widen(root):
-                raise
-            proof.prove(root, run, scratch)
-        return proof.prove_builds(root, run, scratch, project.builds, project.name, platforms)
-
-    def _widen(self, root: closure.Root) -> bool:
-        """Let the go command ask for what a project needs beyond its go.sum; whether that was anything new."""
-        before = set(self.store.files)
-        with self._failures_explained(), RecordingProxy(self.store) as proxy:
-            try:
-                root.warnings.clear()
-                online = os.path.join(self.work, "online")
-                root.steps(runs.through_proxy(root.go, proxy, online, os.path.join(self.cache, "go-build")), os.path.join(online, "work"))
-            except CommandFailed as exc:
-                self._note_failures(proxy, exc)
-                raise closure.said_by_go(exc, root, "with the network") from None
-            finally:
-                self.store.require({(module, version) for module, version, _ext in proxy.asked}, root.label)
-        if set(self.store.files) == before:
-            return False
-        self._settle()
-        self._check()
-        return True

@@ -434,7 +434,8 @@ class Host:
         """
         os.mkdir(path, 0o755)
         tree = os.path.join(self.depot.tree(generation.ref), "proxy")
-        for name in sorted(os.listdir(tree)):
+        # A generation of files alone has none.
+        for name in sorted(os.listdir(tree)) if os.path.isdir(tree) else ():
             target = os.path.join(self.root, "sumdb") if name == "sumdb" else os.path.join(tree, name)
             os.symlink(os.path.join("..", "..", "..", os.path.relpath(target, self.root)), os.path.join(path, name))
 

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Receive: prove a bundle from its first to its last byte, then admit it into a depot.
 
-Signature first, then every digest, then every module's h1; only when all of it fits does anything get its name.
+Signature first, then every digest, then every module's h1 and the checksum database's proofs; only when all of it fits does anything
+get its name.
 
 Note that this module util is PRIVATE to the collection: it can change at any time.
 """
@@ -23,17 +24,18 @@ from ._base.errors import AirgapError, BundleDamaged, DepotDamaged, HostRefused,
 from ._base.files import remove_tree, sync_filesystem, write_atomically
 from ._base.progress import Reporter
 from ._base.room import refuse_full
-from ._base.ustar import names_in
+from ._content import database
+from ._content.database import ASK
 from ._depot import bundle as form
 from ._depot import receipt
 from ._depot.depot import Depot
 from ._depot.generation import Generation
+from ._depot.manifest import Layer
 from ._go.escape import proxy_path
 from ._go.h1 import zip_h1
 from ._go.store import hasher_processes
 
 RECEIPT = "receipt.json"
-ASK = "nothing was admitted; ask the connected side for a new bundle"
 
 # How many blobs may wait for their proof in check mode, which keeps none.
 QUEUE = 8
@@ -41,12 +43,13 @@ QUEUE = 8
 
 @dataclasses.dataclass
 class Options:
-    """``path``: the bundle. ``allowed_signers``: see ssh-keygen(1)."""
+    """``path``: the bundle. ``allowed_signers``: see ssh-keygen(1). ``gosumdb``: databases with their keys, ``name+hash+key`` each."""
 
     path: str
     allowed_signers: str = ""
     allow_unsigned: bool = False
     allow_unsealed: bool = False
+    gosumdb: t.Sequence[str] = ()
     check: bool = False
     trace_id: str = ""
 
@@ -68,8 +71,9 @@ def receive(depot: Depot, options: Options, reporter: Reporter) -> Outcome:
 
     Check mode reads and proves the whole bundle, and admits nothing.
 
-    :raises SignatureRefused, BundleDamaged, DepotDamaged, ModuleRefused, NotSealed, DepotDamaged, HostRefused: and nothing was admitted.
+    :raises SignatureRefused, BundleDamaged, DepotDamaged, ModuleRefused, NotSealed, HostRefused, ToolMissing: and nothing was admitted.
     """
+    keys = database.parse_keys(options.gosumdb)
     if not os.path.isfile(options.path):
         raise SpecInvalid(f"there is no bundle {options.path}", subject=options.path, hint="name the file on the control node with receive_bundle")
     with open(options.path, "rb") as stream:
@@ -91,6 +95,7 @@ def receive(depot: Depot, options: Options, reporter: Reporter) -> Outcome:
             )
         depot.refuse_other(generation.ref, generation.digest)
         depot.refuse_missing(generation.ref, generation.manifest.layers, head.carried)
+        wanted = database.expected(generation, depot, keys, signed=bool(head.signer))
         sizes = generation.manifest.blobs()
         new = {digest: sizes[digest] for digest in head.carried if not depot.blobs.has(digest, sizes[digest])}
         outcome = Outcome(True, generation, head.signer, len(new), sum(new.values()), receipt_path)
@@ -98,13 +103,13 @@ def receive(depot: Depot, options: Options, reporter: Reporter) -> Outcome:
         refuse_full(depot.path, outcome.new_bytes + outcome.new_bytes // 4, "make room, or receive into a depot elsewhere (airgap_golang_depot)")
         if options.check:
             with tempfile.TemporaryDirectory(prefix="airgap-golang-check-") as scratch:
-                _prove(reader, head, depot, scratch, reporter, keep=False)
+                _prove(reader, head, wanted, depot, scratch, reporter, keep=False)
             return outcome
         with depot.locked():
             depot.sweep()
             staging = depot.scratch("receive")
             try:
-                _prove(reader, head, depot, staging, reporter, keep=True)
+                _prove(reader, head, wanted, depot, staging, reporter, keep=True)
                 # So that a blob's name never outlives a power cut without its content.
                 sync_filesystem(staging)
                 _admit(depot, head, new, staging, options, reporter)
@@ -145,25 +150,28 @@ def _settle(depot: Depot) -> None:
     write_atomically(os.path.join(depot.path, RECEIPT), receipt.write(depot))
 
 
-def _prove(reader: form.Reader, head: form.Head, depot: Depot, staging: str, reporter: Reporter, keep: bool) -> None:
+def _prove(
+    reader: form.Reader, head: form.Head, wanted: t.Optional[database.Expected], depot: Depot, staging: str, reporter: Reporter, keep: bool
+) -> None:
     """Read every blob, hash it and write it to ``staging``; compute every zip's h1 and read every tar layer beside that.
 
+    :param wanted: how the checksum database's snapshot is to be proved.
     :param keep: whether the blobs stay in ``staging``; else each goes as soon as it's proved.
     """
     layers = head.generation.manifest.layers
     sizes = head.generation.manifest.blobs()
     claims = _claims(head.generation)
-    tars = {layer.digest: layer.title for layer in layers if layer.unpack}
+    tars = {layer.digest: layer for layer in layers if layer.unpack}
     stage = reporter.stage("receive: blobs", len(head.carried), sum(sizes[digest] for digest in head.carried))
     with hasher_processes() as provers:
         h1: dict[str, concurrent.futures.Future[str]] = {}
-        names: dict[str, concurrent.futures.Future[list[str]]] = {}
+        insides: dict[str, concurrent.futures.Future[database.Inside]] = {}
 
         def prove(digest: str, path: str, remove: bool) -> None:
             if digest in claims:
                 h1[digest] = provers.submit(_h1, path, remove)
             if digest in tars:
-                names[digest] = provers.submit(_names, path, tars[digest], remove)
+                insides[digest] = provers.submit(_inside, path, tars[digest], wanted, remove)
 
         try:
             for layer, member in reader.blobs(head):
@@ -179,19 +187,21 @@ def _prove(reader: form.Reader, head: form.Head, depot: Depot, staging: str, rep
                 stage.advance(1, note=layer.title)
                 prove(layer.digest, path, remove=not keep)
                 if not keep:
-                    _wait_for_all_but(QUEUE, [*h1.values(), *names.values()])
+                    _wait_for_all_but(QUEUE, [*h1.values(), *insides.values()])
             vouched = _vouched(depot)
             for layer in layers:
                 if layer.digest not in head.carried and (layer.unpack or vouched.get(layer.hex, "") != claims.get(layer.digest, {}).get("h1", "")):
                     prove(layer.digest, depot.blobs.path(layer.digest), remove=False)
             _refuse_wrong([(claims[digest], future.result()) for digest, future in h1.items()])
-            _refuse_overlaps(head.generation, {digest: future.result() for digest, future in names.items()})
+            found = {digest: future.result() for digest, future in insides.items()}
+            _refuse_overlaps(head.generation, {digest: inside.names for digest, inside in found.items()})
+            database.refuse_wrong(head.generation, wanted, list(found.values()))
         except concurrent.futures.process.BrokenProcessPool:
             raise HostRefused(
                 "a process that proves blobs was killed", hint="look for the out-of-memory killer in the kernel's log, then run it again; nothing was admitted"
             ) from None
         except BaseException:
-            waiting: list[concurrent.futures.Future[t.Any]] = [*h1.values(), *names.values()]
+            waiting: list[concurrent.futures.Future[t.Any]] = [*h1.values(), *insides.values()]
             for future in waiting:
                 future.cancel()
             raise
@@ -213,10 +223,9 @@ def _h1(path: str, remove: bool) -> str:
             os.unlink(path)
 
 
-def _names(path: str, title: str, remove: bool) -> list[str]:
+def _inside(path: str, layer: Layer, wanted: t.Optional[database.Expected], remove: bool) -> database.Inside:
     try:
-        with open(path, "rb") as stream:
-            return names_in(stream, title)
+        return database.look_into(path, layer, wanted)
     finally:
         if remove:
             os.unlink(path)
@@ -273,7 +282,8 @@ def _refuse_wrong(found: t.Sequence[tuple[t.Mapping[str, t.Any], str]]) -> None:
 
 def _refuse_overlaps(generation: Generation, names: t.Mapping[str, t.Sequence[str]]) -> None:
     """:param names: of the files in each tar layer, by its digest.
-    :raises BundleDamaged: two layers have a file for one place, one has a file where another needs a directory, or a zip hides in a tar.
+    :raises BundleDamaged: two layers have a file for one place, one has a file where another needs a directory, a zip hides in a tar,
+        or a part of the checksum database in another layer.
     """
     places: dict[str, str] = {}
 
@@ -287,6 +297,8 @@ def _refuse_overlaps(generation: Generation, names: t.Mapping[str, t.Sequence[st
                 raise refuse(place, f"{places[place]} and {layer.title} both have it")
             if layer.unpack and place.startswith("proxy/") and place.endswith(".zip"):
                 raise refuse(place, f"{layer.title} hides a zip, which nobody could have proved")
+            if place.startswith(database.PLACE) and (layer.kind != "sumdb" or not layer.unpack):
+                raise refuse(place, f"{layer.title} hides a part of the checksum database, which nobody could have proved")
             places[place] = layer.title
     for place, title in places.items():
         parent = os.path.dirname(place)

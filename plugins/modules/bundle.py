@@ -79,6 +79,7 @@ generation:
     gomod_only: 16
     toolchains: [go1.26.0 linux/amd64]
     projects: [yq]
+    unproved: [git.example.com/platform/log@v1.4.0]
   contains:
     name:
       description: The name in the spec.
@@ -123,6 +124,13 @@ generation:
       returned: success
     projects:
       description: The names of its projects.
+      type: list
+      elements: str
+      returned: success
+    unproved:
+      description:
+        - C(path@version) of what the checksum database that it carries has no record of, toolchains included. For these go.sum alone
+          vouches, or whoever fetched them; C(GOPRIVATE) and C(GONOSUMDB) say which they are.
       type: list
       elements: str
       returned: success

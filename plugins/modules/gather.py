@@ -158,6 +158,14 @@ options:
           ldflags:
             description: The value of C(-ldflags), as one more of O(projects[].builds[].flags).
             type: str
+          command:
+            description:
+              - A program and its arguments, to run in place of C(go build) in a writable copy of the project, such as C([make, release]).
+                It has to leave the binary where E(OUTPUT) says. The C(go) that it finds is the project's toolchain, and builds from vendor.
+              - Hosts run it too, without a network and as the unprivileged build user, so they need the programs that it calls.
+            type: list
+            elements: str
+            default: []
           env:
             description: Settings of the build, such as C(GOAMD64). E(CGO_ENABLED) is V(0) unless it's set here.
             type: dict
@@ -195,7 +203,10 @@ options:
     default: []
     suboptions:
       source:
-        description: A file or directory on the control node, or a URL (https, http or file).
+        description:
+          - A file or directory on the control node, or a URL (https, http or file).
+          - Of a directory, files and their exec bits are carried. Links in it are followed, and refused where they lead outside;
+            version control directories and empty ones are left out.
         type: str
       git:
         description: A git repository, in place of O(files[].source). What it has at O(files[].ref) is carried as a directory.
@@ -208,7 +219,9 @@ options:
         type: str
         required: true
       sha256:
-        description: What a file's SHA-256 must be, in hexadecimal digits. Required with a URL.
+        description:
+          - What a file's SHA-256 must be, in hexadecimal digits. Required with a URL.
+          - Of a directory, the digest over its files, as C(digest) in a generation's config document and the error of a wrong one say it.
         type: str
   requests:
     description: The documents of request files, as M(airgap.golang.request) writes them; what they ask for is added.
@@ -297,6 +310,7 @@ generation:
     gomod_only: 16
     toolchains: [go1.26.0 linux/amd64]
     projects: [yq]
+    unproved: [git.example.com/platform/log@v1.4.0]
   contains:
     name:
       description: The name in the spec.
@@ -344,6 +358,13 @@ generation:
       type: list
       elements: str
       returned: success
+    unproved:
+      description:
+        - C(path@version) of what the checksum database that it carries has no record of, toolchains included. For these go.sum alone
+          vouches, or whoever fetched them; C(GOPRIVATE) and C(GONOSUMDB) say which they are.
+      type: list
+      elements: str
+      returned: success
 fetched:
   description:
     - How many files and bytes were fetched, or in check mode would be (the bytes of zips, the others are small).
@@ -351,11 +372,17 @@ fetched:
   returned: success
   type: dict
   sample: {"files": 161, "bytes": 93283508, "complete": true}
+lock:
+  description: How what was gathered differs from the lock that was there, in words; empty without O(lock).
+  returned: success
+  type: list
+  elements: str
+  sample: ["added golang.org/x/text v0.3.7 (BSD-3-Clause)", "moved up rsc.io/quote v1.5.1 → v1.5.2 (BSD-3-Clause)"]
 phases:
   description: Seconds by phase.
   returned: success
   type: dict
-  sample: {"resolve": 0.01, "fetch": 5.9, "check": 1.1, "prove": 31.4, "store": 2.0}
+  sample: {"resolve": 0.01, "fetch": 3.9, "check": 1.1, "store": 1.0}
 failure:
   description: What went wrong, for programs. Its C(details) have one entry for each thing that can't be had or is wrong.
   returned: failure
@@ -382,6 +409,7 @@ def argument_spec():
         "env": {"type": "dict", "default": {}},
         "flags": strings,
         "ldflags": {"type": "str"},
+        "command": strings,
         "tags": strings,
     }
     project = {
@@ -453,6 +481,11 @@ def main():
                 connections=params["connections"],
                 check=module.check_mode,
                 trace_id=params["trace_id"],
+                lock=params["lock"] or "",
+                frozen=params["frozen"],
+                upgrade=params["upgrade"],
+                partial=bool(params["only"]),
+                vulndb=params["vulndb"] or "",
             ),
             reporter(module),
         )
@@ -464,7 +497,11 @@ def main():
         generation=outcome.generation.summary() if outcome.generation else None,
         fetched=outcome.fetched,
         phases=outcome.phases,
-        diff={"before": f"{before.ref}\n" if before else "", "after": f"{after}\n"},
+        lock=list(outcome.lock.words) if outcome.lock else [],
+        diff=[
+            {"before": f"{before.ref}\n" if before else "", "after": f"{after}\n"},
+            *([{"before_header": "lock", "after_header": "lock", "before": outcome.lock.before, "after": outcome.lock.after}] if outcome.lock else []),
+        ],
     )
 
 

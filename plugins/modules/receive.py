@@ -11,7 +11,9 @@ short_description: Verify a bundle from its first to its last byte, and admit it
 version_added: 0.1.0
 description:
   - Proves the signature before anything else is read, then every byte against SHA256SUMS and the manifest, then the C(h1) hash
-    of every module zip against what was proved when it was gathered. Only when all of it fits does anything get its name in the depot.
+    of every module zip and go.mod against what was proved when it was gathered. Only when all of it fits does anything get its name in the depot.
+  - The checksum database that travels along is proved again, by a key that is this side's. Each public module must be what its record
+    says, each record must be under the signed head, and the head must lead on from those that this depot's generations have.
   - One damaged byte refuses the whole bundle, with the name of what is damaged.
 extends_documentation_fragment:
   - airgap.golang.control
@@ -44,6 +46,16 @@ options:
     description: Whether to take a generation that no rehearsal has proved.
     type: bool
     default: false
+  gosumdb:
+    description:
+      - Checksum databases beside sum.golang.org whose keys are known here, C(name+hash+key) each, like E(GOSUMDB).
+      - A signed bundle may bring a database of its own that isn't named here; from then on the depot knows it by that key alone.
+        An unsigned bundle may not. The key of sum.golang.org is built in.
+    type: list
+    elements: str
+    default: []
+requirements:
+  - cryptography (Python), which ansible-core needs as well
 seealso:
   - module: airgap.golang.bundle
   - module: airgap.golang.deploy
@@ -74,6 +86,7 @@ generation:
     gomod_only: 16
     toolchains: [go1.26.0 linux/amd64]
     projects: [yq]
+    unproved: [git.example.com/platform/log@v1.4.0]
   contains:
     name:
       description: The name in the spec.
@@ -121,6 +134,13 @@ generation:
       type: list
       elements: str
       returned: success
+    unproved:
+      description:
+        - C(path@version) of what the checksum database that it carries has no record of, toolchains included. For these go.sum alone
+          vouches, or whoever fetched them; C(GOPRIVATE) and C(GONOSUMDB) say which they are.
+      type: list
+      elements: str
+      returned: success
 signer:
   description: Who signed it, as the allowed signers file calls them; empty for nobody.
   returned: success
@@ -163,6 +183,7 @@ def main():
             "allowed_signers": {"type": "path"},
             "allow_unsigned": {"type": "bool", "default": False},
             "allow_unsealed": {"type": "bool", "default": False},
+            "gosumdb": {"type": "list", "elements": "str", "default": []},
             "progress_file": {"type": "path"},
             "trace_id": {"type": "str", "default": ""},
         },
@@ -177,6 +198,7 @@ def main():
             allowed_signers=params["allowed_signers"] or "",
             allow_unsigned=params["allow_unsigned"],
             allow_unsealed=params["allow_unsealed"],
+            gosumdb=params["gosumdb"],
             check=module.check_mode,
             trace_id=params["trace_id"],
         )

@@ -61,6 +61,7 @@ generation:
     gomod_only: 16
     toolchains: [go1.26.0 linux/amd64]
     projects: [yq]
+    unproved: [git.example.com/platform/log@v1.4.0]
   contains:
     name:
       description: The name in the spec.
@@ -105,6 +106,13 @@ generation:
       returned: success
     projects:
       description: The names of its projects.
+      type: list
+      elements: str
+      returned: success
+    unproved:
+      description:
+        - C(path@version) of what the checksum database that it carries has no record of, toolchains included. For these go.sum alone
+          vouches, or whoever fetched them; C(GOPRIVATE) and C(GONOSUMDB) say which they are.
       type: list
       elements: str
       returned: success
@@ -159,6 +167,8 @@ def main():
     params = module.params
     with failing(module):
         outcome = verb.rehearse(Depot(params["depot"]), params["generation"], params["trace_id"], params["timeout"], reporter(module), module.check_mode)
+    for warning in outcome.warnings:
+        module.warn(warning)
     summary = outcome.generation.summary()
     sealed = f"{summary['number']:06d}"
     module.exit_json(

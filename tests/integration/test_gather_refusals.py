@@ -100,7 +100,8 @@ def test_an_untidy_project_is_refused_and_says_how(connected: Site, depot: Depot
 def test_an_untidy_project_can_be_carried_with_a_warning(connected: Site, depot: Depot, plant: pathlib.Path) -> None:
     with (plant / "go.sum").open("a") as stream:
         stream.write("rsc.io/quote v1.5.2/go.mod h1:LzX7hefJvL54yjefDEDHNONDjII0t9xZLPXsUe+TKr0=\n")
-    outcome = connected.gather(depot, make_spec(projects=[path_project(plant, dirty="warn")]))
+    connected.gather(depot, make_spec(projects=[path_project(plant, dirty="warn", scope="all")]))
+    outcome = connected.rehearse(depot)
     assert [("go mod tidy" in warning and "rsc.io/quote" in warning) for warning in outcome.warnings] == [True]
     assert outcome.generation and outcome.generation.config["projects"][0]["tidy"] is False
     assert config_modules(outcome)[("rsc.io/quote", "v1.5.2")]["zip"] == ""
@@ -203,14 +204,15 @@ def test_a_project_from_git_is_carried_by_its_commit(connected: Site, depot: Dep
     outcome = connected.gather(depot, make_spec(projects=[{"name": "telemetry", "source": source}]))
     assert outcome.generation
     assert outcome.generation.config["projects"][0]["source"]["commit"] == "4489e403a86257823f6619b2be1cdf1da16d04fe"
-    assert outcome.warnings == ["project telemetry has no main package and no builds: its packages are compiled, no binary is made"]
-    assert connected.rehearse(depot).changed
+    rehearsed = connected.rehearse(depot)
+    assert rehearsed.warnings == ["project telemetry has no main package and no builds: its packages are compiled, no binary is made"]
 
 
 def test_a_project_that_does_not_compile_is_refused(connected: Site, depot: Depot, plant: pathlib.Path) -> None:
     (plant / "cmd" / "plantd" / "more.go").write_text("package main\n\nvar x int = `text`\n")
-    failure = refused(CommandFailed, connected, depot, projects=[path_project(plant)])
-    assert failure.message.startswith("project plant: go ") and "more.go:3" in failure.message
+    connected.gather(depot, make_spec(projects=[path_project(plant)]))
+    failure = not_sealed(CommandFailed, connected, depot)
+    assert failure.message.startswith("project plant: without a network, go build") and "more.go:3" in failure.message
 
 
 def test_a_build_that_fails_in_the_rehearsal_leaves_the_generation_unsealed(connected: Site, depot: Depot, plant: pathlib.Path) -> None:
@@ -218,14 +220,31 @@ def test_a_build_that_fails_in_the_rehearsal_leaves_the_generation_unsealed(conn
     (plant / "cmd" / "plantctl" / "page.go").write_text('package main\n\nimport _ "embed"\n\n//go:embed page.html\nvar page string\n')
     builds = [{"package": "./cmd/plantctl", "output": "bin/plantctl"}]
     connected.gather(depot, make_spec(projects=[path_project(plant, builds=builds)]))
-    before = pathlib.Path(depot.path, "index.json").read_bytes()
-    # Only a tree that has changed since its proof can fail.
     os.unlink(os.path.join(depot.path, "trees", "000001-unsealed", "projects", "plant", "cmd", "plantctl", "page.html"))
-    with pytest.raises(BuildFailed) as caught:
+    failure = not_sealed(CommandFailed, connected, depot)
+    assert "project plant" in failure.subject and "page.html" in failure.message
+
+
+def test_all_that_fails_in_the_rehearsal_is_named(connected: Site, depot: Depot, plant: pathlib.Path) -> None:
+    (plant / "cmd" / "plantd" / "more.go").write_text("package main\n\nvar x int = `text`\n")
+    untidy = make_plant(plant.parent / "untidy")
+    with (untidy / "go.sum").open("a") as stream:
+        stream.write("rsc.io/quote v1.5.2/go.mod h1:LzX7hefJvL54yjefDEDHNONDjII0t9xZLPXsUe+TKr0=\n")
+    # Of the scope test nobody has promised that go mod tidy has nothing to say.
+    projects = [path_project(plant), path_project(untidy, "untidy", scope="all"), path_project(untidy, "fine")]
+    connected.gather(depot, make_spec(projects=projects))
+    failure = not_sealed(BuildFailed, connected, depot)
+    assert failure.subject == "project plant, project untidy"
+    assert [entry["code"] for entry in failure.details] == ["command_failed", "project_dirty"]
+
+
+def not_sealed(kind: type[E], connected: Site, depot: Depot) -> E:
+    before = pathlib.Path(depot.path, "index.json").read_bytes()
+    with pytest.raises(kind) as caught:
         connected.rehearse(depot)
-    assert "plant bin/plantctl" in caught.value.subject and "page.html" in caught.value.message
     assert pathlib.Path(depot.path, "index.json").read_bytes() == before
     assert os.listdir(depot.staging) == []
+    return caught.value
 
 
 def test_what_a_project_links_to_must_travel(connected: Site, depot: Depot, plant: pathlib.Path) -> None:
@@ -247,10 +266,10 @@ def test_a_workspace_with_a_module_of_its_own_is_carried(connected: Site, depot:
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_text(content)
     (work / "app" / "go.sum").write_text("".join(line for line in (pathlib.Path(make_plant(tmp_path / "plant")) / "go.sum").open() if "uuid" in line))
-    outcome = connected.gather(depot, make_spec(projects=[path_project(work, "work")]))
+    outcome = connected.gather(depot, make_spec(projects=[path_project(work, "work", scope="all")]))
     assert outcome.generation and outcome.generation.config["projects"][0]["workspace"]
-    assert outcome.warnings == ["project work: app only builds inside go.work, so go mod tidy can't judge it"]
     rehearsed = connected.rehearse(depot)
+    assert rehearsed.warnings == ["project work: app only builds inside go.work, so go mod tidy can't judge it"]
     assert [build["output"] for build in rehearsed.builds] == ["bin/app"]
     tree = os.path.join(depot.path, "current", "projects", "work")
     assert "github.com/google/uuid" in pathlib.Path(tree, "vendor", "modules.txt").read_text()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
@@ -18,14 +19,19 @@ import urllib3
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import NotFetched
 from ansible_collections.airgap.golang.plugins.module_utils._go.escape import proxy_path
 from ansible_collections.airgap.golang.plugins.module_utils._go.gosum import parse
-from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import Record, Snapshot, parse_gosumdb
+from ansible_collections.airgap.golang.plugins.module_utils._go.snapshotcheck import Record
+from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import Snapshot, parse_gosumdb
 from ansible_collections.airgap.golang.plugins.module_utils._go.tlog import edge, parse_head
+from ansible_collections.airgap.golang.tests.support.record_database import LATER_HEAD, LATER_SIZE, OLD_HEAD, OLD_SIZE
 
 DATABASE = parse_gosumdb("sum.golang.org")
 
 UUID = ("github.com/google/uuid", "v1.6.0")
 TOML = ("github.com/BurntSushi/toml", "v1.5.0")
 QUOTE = ("rsc.io/quote", "v1.5.2")
+TOOL = ("rsc.io/2fa", "v1.2.0")
+OF_TOOL = ("github.com/atotto/clipboard", "v0.1.2")
+TOOLCHAIN = ("golang.org/toolchain", "v0.0.1-go1.27.3.linux-amd64")
 MODULES = [
     UUID,
     TOML,
@@ -38,15 +44,6 @@ MODULES = [
 ]
 WITH_ZIP = [UUID, TOML]
 OLD_MODULES = [UUID, QUOTE]
-
-# A head that the database signed before it had some of these modules.
-OLD_HEAD = """go.sum database tree
-51929436
-mQw+jf8Ko94JweSoG8190LvpV8myM/RNeAJ9TYKnia8=
-
-— sum.golang.org Az3grkpNqcZOcvUPGEii+HGw4Omo/J/g+pjjn1+rGRhg6mVhwZBlloAIY+YYfBmHnOZbau4dxH0uzFPHVnZnnD3Sfg4=
-""".encode()
-OLD_SIZE = 51929436
 
 
 class Network:
@@ -66,12 +63,12 @@ class Network:
     def database(self, path: str) -> bytes:
         return self.get(f"sumdb/{DATABASE.name}/{path}")
 
-    def database_then(self, path: str) -> bytes:
-        """What the database would have said when OLD_HEAD was its latest."""
+    def database_then(self, path: str, head: bytes = OLD_HEAD) -> bytes:
+        """What the database would have said when ``head`` was its latest."""
         if path == "latest":
-            return OLD_HEAD
+            return head
         answer = self.database(path)
-        return answer[: answer.index(b"\n\n") + 2] + OLD_HEAD if path.startswith("lookup/") else answer
+        return answer[: answer.index(b"\n\n") + 2] + head if path.startswith("lookup/") else answer
 
 
 class Built(t.NamedTuple):
@@ -102,6 +99,39 @@ def built_then(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Bu
 
 
 @pytest.fixture(scope="module")
+def generations(network: Network, tmp_path_factory: pytest.TempPathFactory) -> list[Built]:
+    """Three snapshots in a row, as three gathers make them: each has what the one before had, and leads on from all of them."""
+    place = tmp_path_factory.mktemp("generations")
+    later = functools.partial(network.database_then, head=LATER_HEAD)
+    made: list[Built] = []
+    for fetch, modules in (
+        (network.database_then, OLD_MODULES),
+        (later, [*OLD_MODULES, TOML]),
+        (network.database, [*OLD_MODULES, TOML, TOOL, OF_TOOL, TOOLCHAIN]),
+    ):
+        previous = str(made[-1].directory) if made else None
+        snapshot = Snapshot(str(place / str(len(made))), DATABASE.key, fetch, previous=previous)
+        records = snapshot.build(modules, [one.size for one in made])
+        made.append(Built(place / str(len(made)), snapshot.tree_size, records))
+    assert [one.size for one in made[:2]] == [OLD_SIZE, LATER_SIZE]
+    return made
+
+
+@pytest.fixture(scope="module")
+def third(modules: pathlib.Path, network: Network, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """``modules``, and a tool and a toolchain in full."""
+    root = tmp_path_factory.mktemp("third") / "proxy"
+    shutil.copytree(modules, root)
+    for module in (TOOL, OF_TOOL, TOOLCHAIN):
+        for ext in ("info", "mod", "zip"):
+            path = root / proxy_path(*module, ext)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(network.get(proxy_path(*module, ext)))
+    (root / TOOL[0] / "@v" / "list").write_text(f"{TOOL[1]}\n")
+    return root
+
+
+@pytest.fixture(scope="module")
 def modules(network: Network, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A GOPROXY tree without a database: go.mod files of all, zips of two."""
     root = tmp_path_factory.mktemp("proxy")
@@ -123,18 +153,21 @@ class Host:
         self.project = directory / "project"
         shutil.copytree(modules, self.proxy)
         self.project.mkdir()
+        # Not for what the tests are about: compiled packages, for all of them.
+        self.gocache = modules.parent / "gocache"
         self.database = self.proxy / "sumdb" / DATABASE.name
 
     def receive(self, snapshot: pathlib.Path) -> None:
         shutil.rmtree(self.database, ignore_errors=True)
         shutil.copytree(snapshot, self.database)
 
-    def go(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def go(self, *arguments: str, toolchain: str = "local") -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.gopath.parent),
             "LC_ALL": "C",
             "GOENV": "off",
+            "GOCACHE": str(self.gocache),
             "GOPATH": str(self.gopath),
             "GOMODCACHE": str(self.modcache),
             "GOPROXY": self.proxy.as_uri(),
@@ -143,7 +176,7 @@ class Host:
             "GOPRIVATE": "",
             "GONOPROXY": "",
             "GOFLAGS": "-mod=mod -modcacherw",
-            "GOTOOLCHAIN": "local",
+            "GOTOOLCHAIN": toolchain,
             "GOWORK": "off",
         }
         return subprocess.run(
@@ -265,6 +298,31 @@ def test_a_host_that_knows_an_older_head_takes_the_newer(host: Host, built: Buil
     assert host.known_head() == built.size > OLD_SIZE
     # It remembers that one now, and the tiles that it read before are gone with the module cache.
     assert host.download(TOML).returncode == 0
+
+
+@pytest.mark.parametrize("seen", [0, 1], ids=["first", "second"])
+def test_a_host_of_any_generation_takes_the_last(tmp_path: pathlib.Path, third: pathlib.Path, generations: list[Built], seen: int) -> None:
+    """Modules, a tool and a toolchain, each asked for with nothing but the head that is remembered."""
+    host = Host(tmp_path, third)
+    host.receive(generations[seen].directory)
+    assert host.download(UUID).returncode == 0
+    assert host.known_head() == generations[seen].size
+    remembered, kept = host.gopath / "pkg", tmp_path / "kept"
+    shutil.copytree(remembered, kept)
+    host.receive(generations[2].directory)
+    for ask in (
+        lambda: host.download(UUID, TOML),
+        lambda: host.go("install", "@".join(TOOL)),
+        lambda: host.go("version", toolchain="go1.27.3"),
+    ):
+        shutil.rmtree(host.modcache, ignore_errors=True)
+        shutil.rmtree(remembered, ignore_errors=True)
+        shutil.copytree(kept, remembered)
+        finished = ask()
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert host.known_head() == generations[2].size > LATER_SIZE
+    assert finished.stdout.startswith("go version go1.27.3 ")
+    assert (host.gopath / "bin" / "2fa").exists()
 
 
 def test_a_host_that_knows_an_older_head_refuses_one_that_is_not_tied_to_it(

@@ -77,6 +77,33 @@ PLAYBOOK = """\
       ansible.builtin.command: {argv: ["true"]}
       changed_when: true
       notify: Handled
+    - name: With output
+      vars: {airgap_golang_trace_output: true}
+      block:
+        - name: Spoke
+          ansible.builtin.command:
+            argv: [sh, -c, 'echo said https://user:said-canary@proxy.example/x; echo warned >&2']
+          changed_when: false
+        - name: Spoke at length
+          # The cut is inside of a URL's password.
+          ansible.builtin.command:
+            argv: [sh, -c, 'echo "begin https://user:length-canary@h/"; head -c 4080 /dev/zero | tr "\\0" a; printf \u00e9']
+          changed_when: false
+        - name: Spoke of a secret
+          ansible.builtin.command: {argv: [echo, spoken-canary]}
+          changed_when: false
+          no_log: true
+        - name: Spoke in a loop
+          ansible.builtin.command: {argv: [echo, "{{ item }}"]}
+          changed_when: false
+          loop: [one, two]
+        - name: Spoke and failed
+          ansible.builtin.command: {argv: [sh, -c, 'echo before the end; exit 3']}
+          changed_when: false
+          ignore_errors: true
+    - name: Spoke outside
+      ansible.builtin.command: {argv: [echo, outside-canary]}
+      changed_when: false
   handlers:
     - name: Handled
       ansible.builtin.debug: {msg: handled}
@@ -159,7 +186,7 @@ def test_one_trace_id_runs_through_and_reaches_the_workers(run: Run) -> None:
 
 def test_each_task_starts_once_and_ends_once(run: Run) -> None:
     tasks = {line["task"] for line in run.lines}
-    assert len(tasks) == 12, sorted(tasks)
+    assert len(tasks) == 18, sorted(tasks)
     for task in tasks:
         assert len(run.of(task, "STARTED")) == 1, task
         assert run.end(task)["duration"] >= 0
@@ -196,6 +223,15 @@ def test_no_log_stays_censored(run: Run) -> None:
     assert [line["item"] for line in run.of("Hidden loop") if line["item"] is not None] == ["(censored)"]
     assert "canary" in run.finished.stdout  # the default callback shows the URL as it is, so the canaries were really in play
     assert "canary" not in run.text
+
+
+def test_output_is_written_where_it_is_asked_for(run: Run) -> None:
+    assert run.end("Spoke")["output"] == {"stdout": "said https://***@proxy.example/x", "stderr": "warned"}
+    assert run.end("Spoke and failed")["output"] == {"stdout": "before the end", "msg": "non-zero return code"}
+    assert [line["output"]["stdout"] for line in run.of("Spoke in a loop") if line["item"] is not None] == ["one", "two"]
+    long = run.end("Spoke at length")["output"]["stdout"]
+    assert len(long.encode()) == 4096 and long.startswith("\u2026") and long.endswith("a\u00e9")
+    assert {line["task"] for line in run.lines if "output" in line} == {"Spoke", "Spoke at length", "Spoke in a loop", "Spoke and failed"}
 
 
 def test_an_unreachable_host_has_failed(run: Run) -> None:

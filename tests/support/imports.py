@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "plugin_utils": CONTROL_NODE,
     "doc_fragments": set[str](),
 }
-HOST_MODULES = ("host", "build_check", "deploy", "rollback", "verify", "prune")
+HOST_MODULES = ("host", "build_check", "deploy", "rollback", "verify", "prune", "request")
 NEWER_THAN_PYTHON_3_8 = {"graphlib", "tomllib", "zoneinfo"}
 
 

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import pathlib
+import secrets
 import subprocess
 import typing as t
 import zipfile
@@ -124,16 +125,13 @@ class Composer:
         name: str = "small",
     ) -> Composed:
         layers = []
-        proxy: dict[str, bytes] = {}
-        tree = self.scratch / f"proxy-{number}"
-        for module in [*modules, *gomod_only]:
-            for ext in ("info", "mod"):
-                path = tree / proxy_path(module.path, module.version, ext)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(getattr(module, ext).read_bytes())
-        write_lists(str(tree), {module.path: [module.version] for module in modules})
-        for path in sorted(entry for entry in tree.rglob("*") if entry.is_file()):
-            proxy[str(path.relative_to(tree))] = path.read_bytes()
+        module_files = {
+            (module.path, module.version, ext): str(getattr(module, ext))
+            for module in [*modules, *gomod_only]
+            for ext in (("info", "mod", "zip") if module in modules else ("info", "mod"))
+        }
+        places = write_lists(str(self.scratch / f"lists-{secrets.token_hex(4)}"), module_files)
+        proxy = {path: pathlib.Path(place).read_bytes() for path, place in sorted(places.items()) if not path.endswith(".zip")}
         for module in modules:
             digest, size = self.blob(module.zip.read_bytes())
             layers.append(oci.Layer(digest, size, oci.ZIP_TYPE, "proxy/" + proxy_path(module.path, module.version, "zip"), "module"))
@@ -158,7 +156,6 @@ class Composer:
             "inputs": oci.digest_of(b"inputs"),
             "spec": {"name": name},
             "go": {"nosumdb": "", "gosumdb": "sum.golang.org", "sumdb": {}},
-            "proof": {"isolation": "netns"},
             "toolchains": [],
             "modules": [_module_entry(module, True) for module in modules] + [_module_entry(module, False) for module in gomod_only],
             "projects": projects,
@@ -218,6 +215,11 @@ def _project_entry() -> dict[str, t.Any]:
         "workspace": False,
         "toolchain": "1.26.8",
         "asked": "1.21",
+        "scope": "test",
+        "dirty": "error",
+        "run_tests": False,
+        "env": {},
+        "tags": [],
         "tidy": True,
         "builds": [],
     }

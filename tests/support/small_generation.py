@@ -26,7 +26,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import 
 from ansible_collections.airgap.golang.plugins.module_utils._depot.generation import Generation, Ref
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.plugins.module_utils._go.escape import proxy_path
-from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import zip_h1
+from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import gomod_h1, zip_h1
 from ansible_collections.airgap.golang.plugins.module_utils._go.toolchain import host_platform
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host, Plan, read_generation
 
@@ -79,6 +79,8 @@ class Making:
                 "h1": zip_h1(self.depot.blobs.path(layer.digest)),
                 "unpacked": sum(map(len, files.values())),
                 "files": len(files),
+                "gomod_h1": gomod_h1(self.index[proxy_path(path, version, "mod")]),
+                "public": False,
             }
         )
         return layer.hex

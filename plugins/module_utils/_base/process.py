@@ -40,12 +40,14 @@ def run(
     check: bool = True,
     what: str = "",
     preexec: t.Optional[t.Callable[[], None]] = None,
+    tail: int = TAIL,
 ) -> Finished:
     """Run ``argv`` to its end, in a process group of its own, which is killed whole at the time limit.
 
     :param env: the complete environment (LC_ALL=C is added); None inherits ours.
     :param timeout: seconds.
     :param check: raise CommandFailed on a non-zero status.
+    :param tail: how much of the end of stderr to keep, in bytes.
     :param what: how to call the action in an error; the program's name otherwise.
     :raises ToolMissing: there is no such program.
     :raises CommandFailed: it failed (with ``check``) or took too long.
@@ -80,7 +82,7 @@ def run(
                 raise
             raise CommandFailed(f"{label} took longer than {timeout:.0f} s", code="timeout", subject=label, hint="raise the time limit") from None
         size = err.seek(0, os.SEEK_END)
-        err.seek(max(0, size - TAIL))
+        err.seek(max(0, size - tail))
         stderr = err.read().decode("utf-8", "replace")
         out.seek(0)
         finished = Finished(process.returncode, out.read().decode("utf-8", "replace"), stderr)

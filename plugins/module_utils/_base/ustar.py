@@ -288,7 +288,7 @@ def unpack_tree(stream: t.IO[bytes], dest: str, where: str) -> t.Iterator[Unpack
     :raises BundleDamaged: links, devices, directories, duplicates, unsafe names, damaged or truncated data.
     """
     made: set[str] = set()
-    for member in _packed(stream, where):
+    for member in packed(stream, where):
         path = os.path.join(dest, member.name)
         parent = os.path.dirname(path)
         if parent not in made:
@@ -297,15 +297,11 @@ def unpack_tree(stream: t.IO[bytes], dest: str, where: str) -> t.Iterator[Unpack
         yield Unpacked(member.name, _write(member, path))
 
 
-def names_in(stream: t.IO[bytes], where: str) -> list[str]:
-    """The names in what ``pack_tree`` packed, all of it read and proved as ``unpack_tree`` would.
+def packed(stream: t.IO[bytes], where: str) -> t.Iterator[Member]:
+    """The members of what ``pack_tree`` packed, each to be read before the next.
 
     :raises BundleDamaged: as ``unpack_tree``.
     """
-    return [member.name for member in _packed(stream, where)]
-
-
-def _packed(stream: t.IO[bytes], where: str) -> t.Iterator[Member]:
     zipped = stream.read(2) == b"\x1f\x8b"
     stream.seek(0)
     try:

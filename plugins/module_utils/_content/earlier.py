@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the airgap.golang authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a depot's earlier generations spare a gather: module files that were proved, and the checksum database that hosts saw.
+"""What a depot's earlier generations spare a gather: module files that were proved, resources, the checksum database that hosts saw.
 
 Note that this module util is PRIVATE to the collection: it can change at any time.
 """
@@ -9,6 +9,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import os
+import typing as t
 
 from .._base.errors import DepotDamaged
 from .._depot.depot import Depot
@@ -16,6 +17,7 @@ from .._depot.generation import Generation
 from .._go.carrieddb import Earlier
 from .._go.escape import proxy_path
 from .._go.store import Held, Key, Version, Zip
+from .resources import Resource, Taken
 
 
 class EarlierGenerations:
@@ -30,12 +32,25 @@ class EarlierGenerations:
                 self._generations.append(depot.generation(ref))
             except DepotDamaged as exc:
                 self.warnings.append(exc.sentence())
+        self._files = self._module_files()
 
-    def module_files(self) -> dict[Key, Held]:
-        """The module files that are there, zips with the hashes that were proved then."""
+    def held(self, key: Key) -> t.Optional[Held]:
+        """A module file that is there; a zip with the hashes that were proved then."""
+        known = self._files.get(key)
+        if known is None and key[2] == "info":
+            # Some are carried without their module, which no document lists.
+            paths = (os.path.join(self._proxy(generation), proxy_path(*key)) for generation in reversed(self._generations))
+            found = next(filter(os.path.exists, paths), None)
+            return Held(found) if found else None
+        return known
+
+    def _proxy(self, generation: Generation) -> str:
+        return os.path.join(self._depot.tree(generation.ref), "proxy")
+
+    def _module_files(self) -> dict[Key, Held]:
         held: dict[Key, Held] = {}
         for generation in self._generations:
-            proxy = os.path.join(self._depot.tree(generation.ref), "proxy")
+            proxy = self._proxy(generation)
             for module in generation.config["modules"]:
                 path, version = str(module["path"]), str(module["version"])
                 for ext in ("info", "mod"):
@@ -48,6 +63,20 @@ class EarlierGenerations:
                     known = Zip(str(module["h1"]), int(module["files"]), int(module["unpacked"]))
                     held[(path, version, "zip")] = Held(blob, str(module["zip"]), known)
         return held
+
+    def resource(self, found: Resource) -> t.Optional[Taken]:
+        """A resource that is a blob of the depot already: the same file, files or commit."""
+        blobs = self._depot.blobs
+        if found.kind == "file":
+            path = blobs.path("sha256:" + found.sha256)
+            return Taken(path, found.sha256, os.stat(path).st_size) if os.path.exists(path) else None
+        for generation in self._generations:
+            for entry in generation.config["files"]:
+                same = entry.get("commit") == found.commit if found.commit else entry.get("digest") == found.sha256
+                if same and blobs.has("sha256:" + entry["sha256"], entry["size"]):
+                    path = blobs.path("sha256:" + entry["sha256"])
+                    return Taken(path, entry["sha256"], entry["size"], entry["kind"], entry.get("digest", ""), entry.get("commit", ""))
+        return None
 
     def database(self, name: str) -> Earlier:
         """What went to hosts of the checksum database ``name``."""

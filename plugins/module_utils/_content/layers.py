@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the airgap.golang authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what was gathered and proved to a generation: blobs, layers, the config document.
+"""From what was gathered to a generation, and from what was rehearsed to its sealed form: blobs, layers, the config document.
 
 Note that this module util is PRIVATE to the collection: it can change at any time.
 """
@@ -21,25 +21,23 @@ from .._depot.audit import now
 from .._depot.depot import Depot
 from .._depot.generation import SCHEMA, Generation, Ref
 from .._go import gosum, source
-from .._go.build import Build
 from .._go.carrieddb import CarriedDatabase
 from .._go.closure import Root
 from .._go.escape import proxy_path
 from .._go.hashcheck import verified_by
 from .._go.store import ModuleStore, Version
-from .._go.toolchain import MODULE, module_version
+from .._go.toolchain import MODULE, choose, module_version
 from . import spec as specs
-from .resources import Resource
+from .resources import Taken
 
 
 @dataclasses.dataclass(frozen=True)
 class GatheredProject:
-    """A project that passed its proof: its source with vendor/ is below ``top``; ``commit`` is set when it came from git."""
+    """A project whose source is below ``top``; ``commit`` is set when it came from git."""
 
     project: specs.Project
     root: Root
     top: str
-    builds: t.Sequence[Build]
     commit: str = ""
 
 
@@ -47,22 +45,23 @@ class GatheredProject:
 class Gathered:
     """All that becomes a generation.
 
-    ``inputs``: the digest of what it follows from. ``proxytree``: the finished GOPROXY. ``toolchains``: (version, os/arch).
-    ``files``: by their path below the tree's files/. ``isolation``: how the proofs ran.
+    ``inputs``: the digest of what it follows from. ``proxy``: the GOPROXY's files by their paths in it, the checksum database's not
+    among them: that is below the directory ``sumdb``. ``toolchains``: (version, os/arch).
+    ``files``: by their path below the tree's files/.
     """
 
     spec: specs.Spec
     inputs: str
     store: ModuleStore
-    proxytree: str
+    proxy: t.Mapping[str, str]
+    sumdb: str
     toolchains: t.Sequence[tuple[str, str]]
     projects: t.Sequence[GatheredProject]
-    files: t.Mapping[str, Resource]
+    files: t.Mapping[str, Taken]
     sums: t.Mapping[gosum.Key, str]
     database: CarriedDatabase
     nosumdb: str
     gosumdb: str
-    isolation: str
 
 
 class _Package(t.NamedTuple):
@@ -76,12 +75,13 @@ class _Package(t.NamedTuple):
     project: str = ""
 
 
-def admit(depot: Depot, gathered: Gathered, work: str, trace_id: str, stage: Stage) -> Generation:
+def admit(depot: Depot, gathered: Gathered, config: t.Mapping[str, t.Any], work: str, trace_id: str, stage: Stage) -> Generation:
     """Make the depot's next, unsealed generation. Needs the depot's lock.
 
+    :param config: what ``document`` gave for its number.
     :param work: a scratch directory on the depot's file system.
     """
-    packages = _proxy_packages(gathered) + [package for entry in gathered.projects for package in _project_packages(entry)]
+    packages = _proxy_packages(gathered) + [_source_package(entry) for entry in gathered.projects]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         # The biggest would otherwise be the last to begin.
         order = sorted(range(len(packages)), key=lambda index: -len(packages[index].entries))
@@ -89,12 +89,19 @@ def admit(depot: Depot, gathered: Gathered, work: str, trace_id: str, stage: Sta
         layers = _zip_layers(depot, gathered, stage)
         layers += [packing[index].result() for index in range(len(packages))]
     for dest, file in sorted(gathered.files.items()):
-        layers.append(oci.Layer("sha256:" + file.sha256, file.size, oci.FILE_TYPE, "files/" + dest, "file"))
+        layers.append(_file_layer("files/" + dest, file))
         depot.blobs.adopt(file.path, layers[-1].digest, file.size)
-    number = depot.next_number()
-    config = oci.canonical(_document(gathered, number))
-    manifest = oci.Manifest(oci.digest_of(config), len(config), tuple(layers)).encode()
-    return depot.admit(Ref(number, False), manifest, config, trace_id, facts={"by": "gather", "inputs": gathered.inputs}, stage=stage)
+    encoded = oci.canonical(config)
+    manifest = oci.Manifest(oci.digest_of(encoded), len(encoded), tuple(layers)).encode()
+    facts = {"by": "gather", "inputs": gathered.inputs}
+    return depot.admit(Ref(int(config["generation"]), False), manifest, encoded, trace_id, facts=facts, stage=stage)
+
+
+def _file_layer(place: str, file: Taken) -> oci.Layer:
+    """A resource's layer. Its title is its place, a directory's too: dests are unique, names made from them may not be."""
+    if file.kind == "file":
+        return oci.Layer("sha256:" + file.sha256, file.size, oci.FILE_TYPE, place, "file")
+    return oci.Layer("sha256:" + file.sha256, file.size, oci.TAR_GZIP_TYPE, place, "file", place)
 
 
 def _zip_layers(depot: Depot, gathered: Gathered, stage: Stage) -> list[oci.Layer]:
@@ -111,24 +118,41 @@ def _zip_layers(depot: Depot, gathered: Gathered, stage: Stage) -> list[oci.Laye
 
 
 def _proxy_packages(gathered: Gathered) -> list[_Package]:
-    small = [Entry(file.name, file.path) for file in source.walk(gathered.proxytree, skip=("sumdb",)) if not file.name.endswith(".zip")]
+    small = [Entry(name, path) for name, path in gathered.proxy.items() if not name.endswith(".zip")]
     packages = [_Package("proxy.tar.gz", "index", "proxy", small, True)] if small else []
     if gathered.database.head:
-        tiles = [Entry(file.name, file.path) for file in source.walk(os.path.join(gathered.proxytree, "sumdb"))]
+        tiles = [Entry(file.name, file.path) for file in source.walk(gathered.sumdb)]
         packages.append(_Package("sumdb.tar", "sumdb", "proxy/sumdb", tiles, False))
     return packages
 
 
-def _project_packages(entry: GatheredProject) -> list[_Package]:
-    """A project's source and its vendor directory, apart: a change of one leaves the other's blob alone."""
+def _source_package(entry: GatheredProject) -> _Package:
     name = entry.project.name
-    vendor = os.path.relpath(os.path.join(entry.root.directory, "vendor"), entry.top)
-    files = [Entry(*file) for file in source.packed_files(entry.top, ".", without=[vendor])]
-    packages = [_Package(f"projects/{name}.source.tar.gz", "source", f"projects/{name}", files, True, name)]
-    if os.path.isdir(os.path.join(entry.top, vendor)):
-        vendored = [Entry(*file) for file in source.packed_files(entry.top, vendor)]
-        packages.append(_Package(f"projects/{name}.vendor.tar.gz", "vendor", f"projects/{name}", vendored, True, name))
-    return packages
+    files = [Entry(*file) for file in source.packed_files(entry.top, ".")]
+    return _Package(f"projects/{name}.source.tar.gz", "source", f"projects/{name}", files, True, name)
+
+
+def vendor_layer(depot: Depot, name: str, top: str, directory: str, work: str) -> t.Optional[oci.Layer]:
+    """What the rehearsal vendored for project ``name``, apart from its source, so that a change of one leaves the other's blob alone.
+
+    :param top: the project's source. ``directory``: where its vendor directory is.
+    :returns: None where there is nothing to vendor.
+    """
+    vendor = os.path.relpath(os.path.join(directory, "vendor"), top)
+    if not os.path.isdir(os.path.join(top, vendor)):
+        return None
+    vendored = [Entry(*file) for file in source.packed_files(top, vendor)]
+    package = _Package(f"projects/{name}.vendor.tar.gz", "vendor", f"projects/{name}", vendored, True, name)
+    return _pack(depot, package, os.path.join(work, f"{name}.vendor.tar"))
+
+
+def tool_layer(depot: Depot, binary: str, platform: str) -> oci.Layer:
+    """A prebuilt tool for ``platform`` (os/arch), called as its file is."""
+    sha256, size = sha256_of(binary)
+    title = f"tools/{platform.replace('/', '-')}/{os.path.basename(binary)}"
+    layer = oci.Layer("sha256:" + sha256, size, oci.FILE_TYPE, title, "tool", platform=platform)
+    depot.blobs.adopt(binary, layer.digest, size, move=True)
+    return layer
 
 
 def _pack(depot: Depot, package: _Package, path: str) -> oci.Layer:
@@ -141,7 +165,7 @@ def _pack(depot: Depot, package: _Package, path: str) -> oci.Layer:
     return layer
 
 
-def _document(gathered: Gathered, number: int) -> dict[str, t.Any]:
+def document(gathered: Gathered, number: int) -> dict[str, t.Any]:
     """The config document; its schema is docs/schemas/generation.v1.json."""
     zips, mods = gathered.store.versions()
     return {
@@ -152,17 +176,25 @@ def _document(gathered: Gathered, number: int) -> dict[str, t.Any]:
         "inputs": gathered.inputs,
         "spec": gathered.spec.normal(),
         "go": {"nosumdb": gathered.nosumdb, "gosumdb": gathered.gosumdb, "sumdb": dict(gathered.database.head)},
-        "proof": {"isolation": gathered.isolation},
         "toolchains": [
             {"version": version, "platform": platform, "zip": gathered.store.files[(MODULE, module_version(version, platform), "zip")].sha256}
             for version, platform in gathered.toolchains
         ],
         "modules": [_module_entry(gathered, version, True) for version in zips] + [_module_entry(gathered, version, False) for version in mods],
-        "projects": [_project_entry(entry) for entry in gathered.projects],
-        "tools": [{"package": tool.package, "version": tool.version} for tool in gathered.spec.tools],
-        "files": [{"dest": dest, "sha256": file.sha256, "size": file.size} for dest, file in sorted(gathered.files.items())],
+        "projects": [_project_entry(gathered, entry) for entry in gathered.projects],
+        "tools": [{"package": tool.package, "version": tool.version, "platforms": list(tool.platforms)} for tool in gathered.spec.tools],
+        "files": [_file_entry(dest, file) for dest, file in sorted(gathered.files.items())],
         "seal": None,
     }
+
+
+def _file_entry(dest: str, file: Taken) -> dict[str, t.Any]:
+    entry: dict[str, t.Any] = {"dest": dest, "kind": file.kind, "sha256": file.sha256, "size": file.size}
+    if file.kind == "directory":
+        entry["digest"] = file.digest
+    elif file.kind == "git":
+        entry["commit"] = file.commit
+    return entry
 
 
 def _module_entry(gathered: Gathered, version: Version, zipped: bool) -> dict[str, t.Any]:
@@ -187,7 +219,7 @@ def _module_entry(gathered: Gathered, version: Version, zipped: bool) -> dict[st
     return entry
 
 
-def _project_entry(entry: GatheredProject) -> dict[str, t.Any]:
+def _project_entry(gathered: Gathered, entry: GatheredProject) -> dict[str, t.Any]:
     origin = entry.project.origin()
     if entry.commit:
         origin["commit"] = entry.commit
@@ -195,9 +227,13 @@ def _project_entry(entry: GatheredProject) -> dict[str, t.Any]:
         "name": entry.project.name,
         "source": origin,
         "directory": entry.project.directory,
-        "workspace": entry.root.workspace,
-        "toolchain": entry.root.go.version,
+        "workspace": entry.root.files.workspace,
+        "toolchain": choose(entry.root.asked, [version for version, _platform in gathered.toolchains]),
         "asked": entry.root.asked,
-        "tidy": not entry.root.untidy,
-        "builds": [build.to_dict() for build in entry.builds],
+        "scope": entry.project.scope,
+        "dirty": entry.project.dirty,
+        "run_tests": entry.project.run_tests,
+        "env": dict(entry.project.env),
+        "tags": list(entry.project.tags),
+        "builds": [build.to_dict() for build in entry.root.builds],
     }

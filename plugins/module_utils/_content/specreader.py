@@ -73,7 +73,7 @@ def passwords(params: Entry) -> set[str]:
     """The passwords (or tokens) in the URLs that a user gave: never to be shown."""
     urls = re.split(r"[,|]", str(params.get("goproxy") or ""))
     urls += [str(_dictionary(entry.get("source")).get("git") or "") for entry in params.get("projects") or []]
-    urls += [str(entry.get("source") or "") for entry in [*(params.get("files") or []), *(params.get("toolchains") or [])]]
+    urls += [str(entry.get(key) or "") for key in ("source", "git") for entry in [*(params.get("files") or []), *(params.get("toolchains") or [])]]
     found: set[str] = set()
     for url in urls:
         userinfo = re.match(r"\s*https?://([^/\s?#]*)@", url)
@@ -255,7 +255,7 @@ def _builds(
                     "output": output,
                     "platform": platform,
                     "env": {**env, **_dictionary(own.get("env"))},
-                    "flags": _flags(own, flags),
+                    "flags": [] if own.get("command") else _flags(own, flags),
                     "tags": own.get("tags") or tags,
                 }
             )

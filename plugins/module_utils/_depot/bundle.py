@@ -37,6 +37,7 @@ _README = """\
 
   manifest   {digest}
   carries    {carried} of {total} blobs{base}
+  unproved   {unproved}
 
 Check it with what every Unix has, before anything is unpacked anywhere that matters:
 
@@ -90,11 +91,20 @@ def preamble(depot: Depot, generation: Generation, carried: t.Sequence[str]) -> 
         digest=generation.digest,
         carried=len(carried),
         total=total,
+        unproved=_unproved(generation),
         base="" if len(carried) == total else "; the receiver has the others",
         file=file_name(generation),
     ).encode()
     small = {README: readme, LAYOUT_FILE: LAYOUT, INDEX: index, PREFIX + generation.digest[7:]: encoded, PREFIX + generation.manifest.config[7:]: config}
     return {README: small.pop(README), SUMS: _sums(readme, small, carried), **small}
+
+
+def _unproved(generation: Generation) -> str:
+    """For the auditor: what stands on the word of go.sum, or of whoever fetched it."""
+    names = generation.unproved()
+    if not names:
+        return "nothing: the checksum database that travels along has a record of each module version"
+    return f"{len(names)} module versions that the checksum database has no record of:" + "".join(f"\n             {name}" for name in names)
 
 
 def _sums(readme: bytes, small: t.Mapping[str, bytes], carried: t.Sequence[str]) -> bytes:

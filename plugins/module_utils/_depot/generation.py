@@ -71,7 +71,12 @@ class Generation:
             "gomod_only": sum(1 for module in self.config["modules"] if not module["zip"]),
             "toolchains": [f"go{toolchain['version']} {toolchain['platform']}" for toolchain in self.config["toolchains"]],
             "projects": [project["name"] for project in self.config["projects"]],
+            "unproved": self.unproved(),
         }
+
+    def unproved(self) -> list[str]:
+        """``path@version`` of what the carried checksum database has no record of, toolchains too: go.sum or the fetching vouched for it."""
+        return sorted(f"{module['path']}@{module['version']}" for module in self.config["modules"] if not module["public"])
 
 
 def parse_config(content: bytes, where: str) -> dict[str, t.Any]:
@@ -106,9 +111,15 @@ def _faults(document: t.Mapping[str, t.Any]) -> list[str]:
         *((key, document[key], list) for key in ("toolchains", "modules", "projects", "tools", "files")),
         ("generation", document["generation"], int),
         ("go", document["go"], dict),
+        ("go/sumdb", document["go"].get("sumdb", {}), dict),
     ]
-    for what, keys in (("toolchains", ("version", "platform", "zip")), ("modules", ("path", "version", "zip", "h1")), ("projects", ("name",))):
+    database = document["go"].get("sumdb")
+    if database:
+        shapes += [("go/sumdb/name", database["name"], str), ("go/sumdb/size", database["size"], int), ("go/sumdb/older", database["older"], list)]
+        shapes += [(f"go/sumdb/older/{number}", size, int) for number, size in enumerate(database["older"])]
+    for what, keys in (("toolchains", ("version", "platform", "zip")), ("modules", ("path", "version", "zip", "h1", "gomod_h1")), ("projects", ("name",))):
         shapes += [(f"{what}/{number}/{key}", entry[key], str) for number, entry in enumerate(document[what]) for key in keys]
+    shapes += [(f"modules/{number}/public", module["public"], bool) for number, module in enumerate(document["modules"])]
     faults = [path for path, value, wanted in shapes if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool)]
     names = [("name", document["name"]), *((f"projects/{number}/name", entry["name"]) for number, entry in enumerate(document["projects"]))]
     faults += [path for path, name in names if not _NAME.fullmatch(str(name))]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shutil
 import time
 import typing as t
 
@@ -68,7 +69,11 @@ _END = 3000
 @dataclasses.dataclass(frozen=True)
 class Build:
     """One binary of a project: ``package`` (as given to go build), ``output`` (relative path), ``platform`` (``os/arch``),
-    ``env`` (of SETTINGS), ``flags`` (whole arguments, such as ``-ldflags=-s -w``), ``tags``."""
+    ``env`` (of SETTINGS), ``flags`` (whole arguments, such as ``-ldflags=-s -w``), ``tags``.
+
+    ``command``: arguments of a program to run in place of go build, in a writable copy of the project; it leaves the binary where
+    $OUTPUT says. The go that it finds builds from vendor with the settings, tags and platform of this build.
+    """
 
     package: str
     output: str
@@ -76,6 +81,7 @@ class Build:
     env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     flags: t.Sequence[str] = ()
     tags: t.Sequence[str] = ()
+    command: t.Sequence[str] = ()
 
     @classmethod
     def from_dict(cls, entry: t.Mapping[str, t.Any]) -> Build:
@@ -88,7 +94,7 @@ class Build:
         where = f"build {entry.get('output') or dict(entry)}"
         if unknown:
             raise SpecInvalid(f"{where} has unknown keys: {', '.join(unknown)}", subject=where, expected=", ".join(sorted(names)), found=", ".join(unknown))
-        for key, kind in (("env", dict), ("flags", (list, tuple)), ("tags", (list, tuple))):
+        for key, kind in (("env", dict), ("flags", (list, tuple)), ("tags", (list, tuple)), ("command", (list, tuple))):
             if entry.get(key) is not None and not isinstance(entry[key], kind):
                 raise SpecInvalid(f"{where}: {key} is {entry[key]!r}", subject=where, expected="a dictionary" if key == "env" else "a list")
         return cls(
@@ -98,6 +104,7 @@ class Build:
             env={str(name): str(value) for name, value in (entry.get("env") or {}).items()},
             flags=tuple(str(flag) for flag in entry.get("flags") or ()),
             tags=tuple(str(tag) for tag in entry.get("tags") or ()),
+            command=tuple(str(argument) for argument in entry.get("command") or ()),
         ).validated()
 
     def to_dict(self) -> dict[str, t.Any]:
@@ -109,6 +116,7 @@ class Build:
             "env": dict(self.env),
             "flags": list(self.flags),
             "tags": list(self.tags),
+            "command": list(self.command),
         }
 
     def validated(self) -> Build:
@@ -142,6 +150,10 @@ class Build:
         for tag in self.tags:
             if not re.fullmatch(r"[A-Za-z0-9_.]+", tag):
                 raise refuse(f"{tag!r} is no build tag", "letters, digits, '_' and '.'", tag)
+        if self.command and (self.package != "." or self.flags):
+            raise refuse("its command decides what is built, so it can't have a package or flags", "command, or package and flags")
+        if any("\0" in argument for argument in self.command) or (self.command and not self.command[0]):
+            raise refuse("its command can't be run", "a program and its arguments, as a list")
         return self
 
 
@@ -202,13 +214,15 @@ def run_build(
     gocache: t.Optional[str] = None,
     timeout: float = 1800,
     workspace: bool = False,
+    top: t.Optional[str] = None,
 ) -> BuildRecord:
-    """Run ``go build`` on the vendored source in ``directory`` and leave the binary at ``dest``.
+    """Run ``go build``, or the build's own command, on the vendored source in ``directory`` and leave the binary at ``dest``.
 
     :param isolation: who builds, and without what (``sandbox.choose``).
     :param scratch: a directory that the isolation's user owns; ``dest`` is somewhere that user can write.
     :param gocache: a build cache to use in place of one in ``scratch``.
     :param timeout: seconds.
+    :param top: the project's directory, where that is above ``directory``.
     :param workspace: build by the go.work that is at ``directory`` or the nearest above it, not by go.mod alone.
     :raises BuildFailed: the build failed or took too long; ``found`` is the end of what go said.
     """
@@ -222,23 +236,44 @@ def run_build(
         if not os.path.isdir(environment[name]):
             os.mkdir(environment[name], 0o700)
             os.chown(environment[name], isolation.uid, isolation.gid, follow_symlinks=False)
-    argv = [os.path.join(goroot, "bin", "go"), "build", "-mod=vendor", "-trimpath", "-buildvcs=false", *build.flags]
-    if build.tags:
-        argv.append("-tags=" + ",".join(build.tags))
-    argv += ["-o", dest, build.package]
+    tags = ["-tags=" + ",".join(build.tags)] if build.tags else []
+    argv = [os.path.join(goroot, "bin", "go"), "build", "-mod=vendor", "-trimpath", "-buildvcs=false", *build.flags, *tags, "-o", dest, build.package]
+    if build.command:
+        argv = list(build.command)
+        environment.update(OUTPUT=dest, GOFLAGS=" ".join(["-mod=vendor", "-trimpath", "-buildvcs=false", *tags]))
+        directory = _writable_copy(top or directory, directory, os.path.join(scratch, "source"), isolation)
     started = time.monotonic()
     finished = isolation.run(argv, environment, directory, timeout)
     if finished.status != 0:
         said = (finished.stderr.strip() or finished.stdout.strip())[-_END:]
         ending = f"ended by signal {-finished.status}" if finished.status < 0 else f"failed with status {finished.status}"
         raise BuildFailed(
-            f"go build of {build.output} for {build.platform} in {directory} {ending}: {said}",
+            f"{'go build' if not build.command else build.command[0]} of {build.output} for {build.platform} in {directory} {ending}: {said}",
             subject=build.output,
             found=said,
             hint=f"as {isolation.user}, {isolation.proof}; see what go said",
         )
+    if not os.path.isfile(dest) or os.path.islink(dest):
+        raise BuildFailed(
+            f"{argv[0]} of {build.output} ended well and left no file at $OUTPUT",
+            subject=build.output,
+            found=(finished.stderr.strip() or finished.stdout.strip())[-_END:],
+            hint='let the command write the binary there: go build -o "$OUTPUT" ./cmd/tool',
+        )
     digest, size = sha256_of(dest)
     return BuildRecord(digest, size, round(time.monotonic() - started, 3), argv, go_version(goroot))
+
+
+def _writable_copy(top: str, directory: str, dest: str, isolation: Isolation) -> str:
+    """A copy of the project that the isolation's user owns; where ``directory`` is in it."""
+    shutil.copytree(top, dest, symlinks=True)
+    for path, directories, names in os.walk(dest):
+        for name in [".", *directories, *names]:
+            one = os.path.join(path, name)
+            os.chown(one, isolation.uid, isolation.gid, follow_symlinks=False)
+            if not os.path.islink(one):
+                os.chmod(one, os.stat(one).st_mode | 0o200)
+    return os.path.normpath(os.path.join(dest, os.path.relpath(directory, top)))
 
 
 def go_version(goroot: str) -> str:

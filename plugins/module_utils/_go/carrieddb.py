@@ -17,8 +17,10 @@ from .._base.files import remove_tree
 from .._base.progress import Reporter
 from . import gosum
 from .goproxy import ABSENT, matches
+from .hashcheck import check_lines
+from .snapshotcheck import Record
 from .store import ModuleStore, Version
-from .sumdb import Record, Snapshot, parse_gosumdb
+from .sumdb import Snapshot, parse_gosumdb
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Earlier:
 
 @dataclasses.dataclass(frozen=True)
 class CarriedDatabase:
-    """A finished snapshot: the proved ``records``, and ``head`` as a generation's config says it ({} when GOSUMDB is off)."""
+    """A finished snapshot: the proved ``records``, and ``head`` as a generation's config says it ({} when GOSUMDB is off, or when nothing needs it)."""
 
     records: t.Mapping[Version, Record]
     head: t.Mapping[str, t.Any]
@@ -54,25 +56,28 @@ def carry(
     sums: t.Mapping[gosum.Key, str],
     gosumdb_setting: str,
     nosumdb: str,
-    proxytree: str,
+    directory: str,
     earlier: t.Callable[[str], Earlier],
     connections: int,
     reporter: Reporter,
 ) -> CarriedDatabase:
-    """Write the snapshot for all public modules in ``store`` below ``proxytree``/sumdb.
+    """Write the snapshot for all public modules in ``store`` into ``directory``, as it's called below sumdb/ in a GOPROXY.
 
     :param gosumdb_setting: GOSUMDB. ``nosumdb``: GONOSUMDB, whose modules the database is not asked about.
     :param earlier: what went to hosts before, by the database's name.
     :raises FetchFailed: the database doesn't answer, or doesn't know a module that no go.sum vouches for either.
-    :raises ModuleRefused: it lies.
+    :raises ModuleRefused: it lies, or a go.sum disagrees with it.
     """
     name, key, _url = parse_gosumdb(gosumdb_setting)
     if not name:
         return CarriedDatabase({}, {}, ("GOSUMDB is off here, so no checksum database travels: hosts can't verify new modules or switch toolchains with it",))
     before = earlier(name)
     zips, mods = store.versions()
+    if not (zips or mods or before.heads):
+        # Files alone: nothing that a database could vouch for, on hosts that have seen none.
+        return CarriedDatabase({}, {})
     public = sorted(version for version in {*zips, *mods, *before.public} if not matches(nosumdb, version[0]))
-    dest = os.path.join(proxytree, "sumdb", name)
+    dest = os.path.join(directory, name)
     stage = reporter.stage("gather: checksum database")
     done = [0, 0]
 
@@ -87,6 +92,7 @@ def carry(
         done[:] = [0, 0]
         snapshot = Snapshot(dest, key, lambda path: store.sumdb(f"{name}/{path}"), connections, before.directory)
         records = snapshot.build(versions, before.heads, advance)
+        check_lines(store, sums, records)
         return CarriedDatabase(records, {"name": name, "size": snapshot.tree_size, "older": sorted({*before.heads, snapshot.tree_size})})
 
     try:

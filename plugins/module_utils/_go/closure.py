@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the airgap.golang authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a project, a loose module or a tool needs: asked of the go command, and proved by it without a network.
+"""Which module files a project, a loose module or a tool needs: asked of the go command, with the network.
 
-A ``Root`` is one thing that must work offline. ``steps`` are the go commands that have to pass for it; run through a
-RecordingProxy they tell which module files are needed, and run in a sandbox against the finished tree they prove it.
+A ``Root`` is one thing that must work offline. Its ``ask`` finds what it needs, without unpacking anything where go.mod and
+go.sum tell; proof.py then shows without a network that it was right.
 
 Note that this module util is PRIVATE to the collection: it can change at any time.
 """
@@ -14,28 +14,59 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import typing as t
 
-from .._base.errors import AirgapError, CommandFailed, FetchFailed, ProjectDirty, SpecInvalid
+from .._base.errors import CommandFailed, FetchFailed, ProjectDirty, SpecInvalid
 from .._base.process import Finished
 from . import gosum
-from .command import GoCommand
+from .build import Build
+from .command import GoCommand, json_stream
 from .toolchain import version_key
 
 #: Runs one go command in a directory, with these variables on top of the phase's environment.
 Run = t.Callable[[t.Sequence[str], str, t.Mapping[str, str]], Finished]
 
-# `go mod tidy -diff` came with this release.
-TIDY_DIFF = version_key("1.23")
+Version = t.Tuple[str, str]
+
+READONLY = "-mod=readonly -modcacherw"
+
+# From this release on, a go.mod lists every module that has a package which its own packages and their tests need
+# (https://go.dev/ref/mod#graph-pruning).
+_LISTS_ALL = version_key("1.17")
+
+# What a go command says that would have to change go.mod or go.sum (cmd/go/internal/modload).
+_UNTIDY = re.compile(r"missing go\.sum entry|updates to go\.(mod|sum|work) needed")
+
+# What a go command says that is too old (cmd/go/internal/gover, TooNewError).
+_TOO_OLD = re.compile(r"requires go >= ([0-9][0-9a-z.]*) \(running go")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What a project's own files say.
+
+    ``top``: its go.work, or else its go.mod, as the go command parses it. ``modules``: the directories of its modules.
+    ``sums``: its go.sum files together. ``required``: what its go.mod files require, path to version. ``lists_all``: whether they
+    list all that builds and tests need. ``tools``: whether there are tool lines.
+    """
+
+    top: t.Mapping[str, t.Any]
+    workspace: bool
+    modules: tuple[str, ...]
+    sums: t.Mapping[gosum.Key, str]
+    required: t.Mapping[str, str]
+    lists_all: bool
+    tools: bool
 
 
 @dataclasses.dataclass
 class Root:
     """One thing that must work offline.
 
-    ``label``: "project yq". ``directory``: where its go.mod or go.work is. ``go``: the go command that serves it.
-    ``asked``: the Go version that it asks for, "" for any. ``sums``: what its go.sum files say. ``target``: a tool's
-    package or a loose module, with @version. ``dirty_is_error``: whether an untidy go.mod stops the gather.
+    ``kind``: project, module or tool. ``label``: "project yq". ``directory``: where its go.mod or go.work is, or shall be. ``go``: the go
+    command that serves it. ``asked``: the Go version that it asks for, "" for any. ``target``: a tool's package or a loose module,
+    with @version. ``platforms``: what a tool is built for. ``scope``: build, test or all. ``beside``: what else is required where a loose module will be used.
     """
 
     kind: str
@@ -44,88 +75,104 @@ class Root:
     go: GoCommand
     asked: str = ""
     target: str = ""
-    workspace: bool = False
+    platforms: tuple[str, ...] = ()
+    scope: str = "test"
     dirty_is_error: bool = True
-    sums: dict[gosum.Key, str] = dataclasses.field(default_factory=dict)
-    modules: tuple[str, ...] = ()
+    beside: tuple[Version, ...] = ()
+    layout: t.Optional[Layout] = None
+    builds: tuple[Build, ...] = ()
     warnings: list[str] = dataclasses.field(default_factory=list)
-    untidy: bool = False
 
     @property
-    def gowork(self) -> str:
-        return os.path.join(self.directory, "go.work") if self.workspace else "off"
+    def files(self) -> Layout:
+        if self.layout is None:
+            raise RuntimeError(f"{self.label} has no layout yet")
+        return self.layout
 
-    def ask(self, run: Run) -> None:
-        """Let the go command look for all that this root needs: a project's module graph, a module's or tool's closure.
+    @property
+    def sums(self) -> t.Mapping[gosum.Key, str]:
+        return self.layout.sums if self.layout else {}
 
-        A loose module gets its probe in ``directory``, and with it ``modules`` and ``sums``.
+    @property
+    def where(self) -> dict[str, str]:
+        """The environment in which go sees this root as its users do."""
+        workspace = self.layout is not None and self.layout.workspace
+        return {"GOWORK": os.path.join(self.directory, "go.work") if workspace else "off", "GOFLAGS": READONLY}
+
+    def ask(self, run: Run) -> tuple[set[Version], set[Version]]:
+        """(versions whose zips it needs, versions of which it needs at least go.mod), beyond what ``run``'s proxy is asked for.
+
+        A loose module gets its probe in ``directory``, and with it a layout.
 
         :raises CommandFailed: naming the command and what go said.
-        :raises ProjectDirty: the graph can't be read because go.mod or go.sum is untidy.
-        """
-        if self.kind == "project":
-            try:
-                run(["list", "-m", "-json", "all"], self.directory, {"GOWORK": self.gowork, "GOFLAGS": "-mod=readonly"})
-            except CommandFailed:
-                for directory in self.modules:
-                    self._tidy(run, directory)
-                raise
-            return
-        if self.kind == "module":
-            make_probe(self.directory, self.target, self.go, run)
-            _top, _workspace, modules, self.sums = read_project(self.label, self.directory, self.directory, self.go)
-            self.modules = tuple(modules)
-        self.steps(run, self.directory)
-
-    def steps(self, run: Run, scratch: str) -> None:
-        """Run all that has to pass offline for this root.
-
-        :raises AirgapError: naming the command and what go said.
+        :raises ProjectDirty: go.mod and go.sum don't say enough for any go command.
         """
         if self.kind == "tool":
-            run(["install", "-trimpath", self.target], scratch, {"GOBIN": os.path.join(scratch, "bin")})
-            return
-        for verb in ("download", "verify"):
-            run(["mod", verb], self.directory, {"GOWORK": self.gowork})
-        for directory in self.modules:
-            self._tidy(run, directory)
-        run(["list", "-m", "all"], self.directory, {"GOWORK": self.gowork, "GOFLAGS": "-mod=readonly -modcacherw"})
+            for platform in self.platforms:
+                run(["install", "-n", "-trimpath", self.target], self.directory, platform_environment(platform))
+            return set(), set()
         if self.kind == "module":
-            run(["list", "-deps", "./..."], self.directory, {"GOFLAGS": "-mod=readonly -modcacherw"})
+            make_probe(self.directory, self.target, self.beside, self.go, run)
+            self.layout = read_project(self.label, self.directory, self.directory, self.go)
+            run(["mod", "download"], self.directory, {})
+            return set(), wanted_files(self.sums)[1]
+        try:
+            listed = list(json_stream(run(["list", "-m", "-json", "all"], self.directory, self.where).stdout))
+        except CommandFailed as exc:
+            if not _UNTIDY.search(exc.message):
+                raise
+            raise ProjectDirty(
+                f"{self.label}: its go.mod and go.sum don't agree, so no go command that only reads them works: {exc.found}",
+                subject=self.label,
+                found=exc.found,
+                hint="run 'go mod tidy' (in a workspace also 'go work sync') and commit the result",
+            ) from None
+        zips, mods = wanted_files(self.sums)
+        selected = selected_versions(listed)
+        if self.scope == "build":
+            return self._needed_by_builds(run), mods
+        needed = zips.intersection(selected.values())
+        if self.files.lists_all:
+            needed = {selected[path] for path in self.files.required if path in selected}
+        if self.scope == "all":
+            needed |= zips
+            if not self.dirty_is_error:
+                # What tidy would change it may have to look for, beyond what go.sum knows.
+                for directory in self.files.modules:
+                    attempt(run, ["mod", "tidy", "-diff"], directory, {})
+        return needed, mods | needed
 
-    def _tidy(self, run: Run, directory: str) -> None:
-        """``go mod tidy -diff``: would go write another go.mod or go.sum?"""
-        if self.workspace:
-            # tidy doesn't know workspaces: a module that finds its siblings only through go.work can't be tidied alone.
-            alone = _try(run, ["list", "-deps", "-test", "./..."], directory, {"GOFLAGS": "-mod=readonly -modcacherw"})
-            if alone is not None:
-                self.warnings.append(f"{self.label}: {os.path.relpath(directory, self.directory)} only builds inside go.work, so go mod tidy can't judge it")
-                return
-        if version_key(self.go.version) >= TIDY_DIFF:
-            dirty = _try(run, ["mod", "tidy", "-diff"], directory, {})
-            if dirty is None:
-                return
-            # go exits with 1 for a difference and for a failure; only a difference is printed as a patch.
-            if not dirty.details:
-                raise dirty
-            patch = str(dirty.details[0]["stdout"])
-        else:
-            patch = _tidy_and_compare(run, directory)
-            if not patch:
-                return
-        refusal = ProjectDirty(
-            f"{self.label}: go.mod or go.sum isn't what go mod tidy would write: {_changes(patch)}",
-            subject=self.label,
-            found=patch[:2000],
-            hint="run 'go mod tidy' with the same Go version and commit the result, or set dirty: warn for this project",
-        )
-        if self.dirty_is_error:
-            raise refusal
-        self.untidy = True
-        self.warnings.append(refusal.message)
+    def _needed_by_builds(self, run: Run) -> set[Version]:
+        """The modules that have packages of the builds, for each platform and tag, and those of the tools that go.mod names."""
+        wanted = {(build.platform, tuple(build.tags), tuple(sorted(build.env.items())), build.package) for build in self.builds}
+        if not wanted:
+            wanted = {(platform, (), (), pattern) for platform in (self.go.platform,) for pattern in self.patterns()}
+        if self.files.tools:
+            wanted.add((self.go.platform, (), (), "tool"))
+        needed: set[Version] = set()
+        for platform, tags, env, pattern in sorted(wanted):
+            argv = ["list", "-deps", "-json=Module", *(["-tags=" + ",".join(tags)] if tags else []), pattern]
+            answer = run(argv, self.directory, {**self.where, **platform_environment(platform), **dict(env)})
+            needed.update(selected_versions(entry["Module"] for entry in json_stream(answer.stdout) if entry.get("Module")).values())
+        return needed
+
+    def hints(self) -> tuple[set[Version], set[Version]]:
+        """(zips, go.mods) that a project needs with certainty or nearly so, by its own files: what can be fetched before anybody asks."""
+        zips, mods = wanted_files(self.sums)
+        if self.scope == "all":
+            return zips, mods
+        if self.scope == "build" or not self.files.lists_all:
+            return set(), mods
+        return zips.intersection(self.files.required.items()), mods
+
+    def patterns(self) -> list[str]:
+        """What ``./...`` is, for all modules of the project."""
+        below = [os.path.relpath(module, self.directory) for module in self.files.modules]
+        return ["./..." if path == "." else f"./{path}/..." for path in below]
 
 
-def _try(run: Run, argv: t.Sequence[str], directory: str, more: t.Mapping[str, str]) -> t.Optional[CommandFailed]:
+def attempt(run: Run, argv: t.Sequence[str], directory: str, more: t.Mapping[str, str]) -> t.Optional[CommandFailed]:
+    """How a command that may fail failed; None when it didn't."""
     try:
         run(argv, directory, more)
     except CommandFailed as exc:
@@ -133,39 +180,30 @@ def _try(run: Run, argv: t.Sequence[str], directory: str, more: t.Mapping[str, s
     return None
 
 
-def _tidy_and_compare(run: Run, directory: str) -> str:
-    """What ``go mod tidy`` of a Go before 1.23 changes, as removed and added lines; the files are put back."""
-    before: dict[str, bytes] = {}
-    for name in ("go.mod", "go.sum"):
-        path = os.path.join(directory, name)
-        if os.path.exists(path):
-            with open(path, "rb") as stream:
-                before[name] = stream.read()
-    run(["mod", "tidy"], directory, {})
-    changes = []
-    for name in ("go.mod", "go.sum"):
-        path = os.path.join(directory, name)
-        after = b""
-        if os.path.exists(path):
-            with open(path, "rb") as stream:
-                after = stream.read()
-        was = before.get(name, b"")
-        if after != was:
-            old, new = was.decode("utf-8", "replace").splitlines(), after.decode("utf-8", "replace").splitlines()
-            changes += [f"-{line}" for line in old if line not in new] + [f"+{line}" for line in new if line not in old]
-            with open(path, "wb") as stream:
-                stream.write(was)
-    return "\n".join(changes)
+def platform_environment(platform: str) -> dict[str, str]:
+    goos, goarch = platform.split("/")
+    return {"GOOS": goos, "GOARCH": goarch, "CGO_ENABLED": "0"}
 
 
-def _changes(patch: str) -> str:
-    lines = [line for line in patch.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
-    shown = "; ".join(" ".join(line.split()) for line in lines[:3])
-    return shown + (f" and {len(lines) - 3} more lines" if len(lines) > 3 else "")
+def selected_versions(listed: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, Version]:
+    """What the go command selected, by the path that is required: replacements in place of what they replace, directories left out."""
+    selected = {}
+    for module in listed:
+        used = module.get("Replace") or module
+        if used.get("Version") and not module.get("Main"):
+            selected[str(module["Path"])] = (str(used["Path"]), str(used["Version"]))
+    return selected
 
 
-def read_project(label: str, directory: str, source: str, go: GoCommand) -> tuple[dict[str, t.Any], bool, list[str], dict[gosum.Key, str]]:
-    """What a project's own files say: (its go.mod or go.work, whether it's a workspace, module directories, sums).
+def too_old_for(failure: CommandFailed) -> str:
+    """The newest Go version that a failed go command says it should have been; "" when that isn't why it failed."""
+    asked = _TOO_OLD.findall(f"{failure.message}\n{failure.found}")
+    newest = max(asked, key=version_key, default="")
+    return newest + ".0" if re.fullmatch(r"1\.\d+", newest) else newest
+
+
+def read_project(label: str, directory: str, source: str, go: GoCommand) -> Layout:
+    """What a project's own files say.
 
     :param source: the top of what travels; nothing a go.mod replaces may be outside of it.
     :raises SpecInvalid: there is no go.mod, or a replaced directory doesn't travel.
@@ -180,6 +218,7 @@ def read_project(label: str, directory: str, source: str, go: GoCommand) -> tupl
         top = {}
     sums: dict[str, dict[gosum.Key, str]] = {}
     replaced = [(work, top)] if workspace else []
+    documents = []
     for module in modules:
         file = os.path.join(module, "go.mod")
         if not os.path.exists(file):
@@ -189,6 +228,7 @@ def read_project(label: str, directory: str, source: str, go: GoCommand) -> tupl
                 hint="let directory name where its go.mod or go.work is, below the source",
             )
         document = go.edit_json(file)
+        documents.append(document)
         replaced.append((file, document))
         if not workspace:
             top = document
@@ -211,7 +251,15 @@ def read_project(label: str, directory: str, source: str, go: GoCommand) -> tupl
         sums.update(_sums_of(module, source))
     if workspace:
         sums.update(_sums_of(directory, source, "go.work.sum"))
-    return top, workspace, modules, gosum.merge(sums)
+    return Layout(
+        top=top,
+        workspace=workspace,
+        modules=tuple(modules),
+        sums=gosum.merge(sums),
+        required={str(entry["Path"]): str(entry["Version"]) for document in documents for entry in document.get("Require") or []},
+        lists_all=all(version_key(str(document.get("Go") or "1.16")) >= _LISTS_ALL for document in documents),
+        tools=any(document.get("Tool") for document in documents),
+    )
 
 
 def _sums_of(directory: str, source: str, name: str = "go.sum") -> dict[str, dict[gosum.Key, str]]:
@@ -223,33 +271,35 @@ def _sums_of(directory: str, source: str, name: str = "go.sum") -> dict[str, dic
         return {shown: gosum.parse(stream.read(), shown)}
 
 
-def make_probe(directory: str, target: str, go: GoCommand, run: Run) -> None:
-    """A module of our own that imports every importable package of ``target`` (module@version), tidied.
+def make_probe(directory: str, target: str, beside: t.Sequence[Version], go: GoCommand, run: Run) -> None:
+    """A module of our own that imports every importable package of ``target`` (module@version).
 
-    Its closure is what a user's project needs that starts to import the module: tests of its packages, all platforms.
+    Its closure is what a user's project needs that starts to import the module: tests of its packages, all platforms. With
+    requirements ``beside`` it the versions are those which are selected then, and it's left untidied, since tidy would drop what it doesn't import.
     """
     os.makedirs(directory)
+    changing = {"GOFLAGS": "-mod=mod -modcacherw"}
     module = target.rsplit("@", 1)[0]
     with open(os.path.join(directory, "go.mod"), "w", encoding="utf-8") as stream:
-        stream.write(f"module airgap.invalid/probe\n\ngo {go.version}\n")
-    run(["get", target], directory, {"GOFLAGS": "-mod=mod -modcacherw"})
-    listed = run(
-        ["list", "-e", "-f", '{{if and (ne .Name "main") .Name}}{{.ImportPath}}{{end}}', f"{module}/..."], directory, {"GOFLAGS": "-mod=mod -modcacherw"}
-    )
+        stream.write(f"module airgap.invalid/probe\n\ngo {go.version}\n\n" + "".join(f"require {path} {version}\n" for path, version in beside))
+    run(["get", target], directory, changing)
+    listed = run(["list", "-e", "-f", '{{if and (ne .Name "main") .Name}}{{.ImportPath}}{{end}}', f"{module}/..."], directory, changing)
     packages = [path for path in listed.stdout.split() if "internal" not in path.split("/")]
     with open(os.path.join(directory, "probe.go"), "w", encoding="utf-8") as stream:
         stream.write("package probe\n\n" + "".join(f"import _ {json.dumps(path)}\n" for path in packages))
+    if beside:
+        run(["list", "-deps", "-test", "all"], directory, changing)
+        return
     run(["mod", "tidy"], directory, {})
     if not packages:
         # Nothing to import (commands alone): the module and its graph are what can be carried for it.
-        run(["get", target], directory, {"GOFLAGS": "-mod=mod -modcacherw"})
+        run(["get", target], directory, changing)
 
 
 def main_packages(run: Run, root: Root) -> list[str]:
-    """The project's commands, as package patterns relative to its directory (``./cmd/x``)."""
-    patterns = [os.path.join(".", os.path.relpath(module, root.directory), "...") for module in root.modules]
-    argv = ["list", "-f", '{{if eq .Name "main"}}{{.Dir}}{{end}}', *patterns]
-    answer = run(argv, root.directory, {"GOWORK": root.gowork, "GOFLAGS": "-mod=readonly -modcacherw"})
+    """The project's commands, as package patterns relative to its directory (``./cmd/x``). What they import is not looked at."""
+    argv = ["list", "-find", "-f", '{{if eq .Name "main"}}{{.Dir}}{{end}}', *root.patterns()]
+    answer = run(argv, root.directory, root.where)
     top = os.path.realpath(root.directory)
     relatives = [os.path.relpath(os.path.realpath(path), top) for path in answer.stdout.splitlines() if path]
     return ["." if relative == "." else "./" + relative for relative in relatives]
@@ -282,9 +332,3 @@ def wanted_files(sums: t.Mapping[gosum.Key, str]) -> tuple[set[tuple[str, str]],
     mods = {(module, version[: -len("/go.mod")]) for module, version in sums if version.endswith("/go.mod")}
     return zips, mods | zips
 
-
-def said_by_go(failure: AirgapError, root: Root, step: str) -> AirgapError:
-    """The error of a step, with the root's name in front."""
-    return CommandFailed(
-        f"{root.label}: go {step}: {failure.message}", code=failure.code, subject=root.label, found=failure.found, hint=failure.hint, details=failure.details
-    )

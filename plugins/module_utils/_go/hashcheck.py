@@ -13,8 +13,8 @@ import typing as t
 
 from .._base.errors import ModuleRefused
 from . import gosum
+from .snapshotcheck import Record
 from .store import Key, ModuleStore, Version
-from .sumdb import Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +27,11 @@ class Wrong:
     says: str
 
 
-def check_sums(store: ModuleStore, sums: t.Mapping[gosum.Key, str]) -> None:
+def check_sums(store: ModuleStore, sums: t.Mapping[gosum.Key, str], says: str = "go.sum", code: str = "") -> None:
     """Compare every zip and go.mod that a go.sum names.
 
+    :param says: how to call what has the sums; a lock has some too.
+    :param code: the refusal's; ModuleRefused's own otherwise.
     :raises ModuleRefused: some are wrong or can't be read; all of them are in ``details``, and a rerun fetches them anew.
     """
     wrong = []
@@ -46,8 +48,8 @@ def check_sums(store: ModuleStore, sums: t.Mapping[gosum.Key, str]) -> None:
         elif ext == "mod":
             found = store.gomod_h1(module, version)
         if expected and found != expected:
-            wrong.append(Wrong(key, expected, found, "go.sum"))
-    _refuse(store, wrong)
+            wrong.append(Wrong(key, expected, found, says))
+    _refuse(store, wrong, code)
 
 
 def check_records(store: ModuleStore, records: t.Mapping[Version, Record]) -> None:
@@ -65,6 +67,30 @@ def check_records(store: ModuleStore, records: t.Mapping[Version, Record]) -> No
     _refuse(store, wrong)
 
 
+def check_lines(store: ModuleStore, sums: t.Mapping[gosum.Key, str], records: t.Mapping[Version, Record]) -> None:
+    """Compare every line of a go.sum with the record of its version, where the line's file isn't in hand for the other checks.
+
+    :raises ModuleRefused: some disagree; all of them are in ``details``.
+    """
+    details = []
+    for (module, version), record in sorted(records.items()):
+        for ext, expected in record.lines.items():
+            found = sums.get((module, version + "/go.mod" if ext == "mod" else version), expected)
+            if found != expected and (module, version, ext) not in store.files:
+                what = f"{module}@{version}" + ("" if ext == "zip" else "/go.mod")
+                details.append({"what": what, "module": module, "version": version, "file": ext, "expected": expected, "found": found})
+    if details:
+        lines = "; ".join(f"{entry['what']} has {entry['found']}, but the checksum database says {entry['expected']}" for entry in details)
+        raise ModuleRefused(
+            f"{len(details)} line{'s' if len(details) > 1 else ''} of go.sum with a wrong hash: {lines}",
+            subject=details[0]["what"],
+            expected=details[0]["expected"],
+            found=details[0]["found"],
+            hint="somebody changed go.sum, or wrote it from a module that was changed: find out which, then restore it with `go mod tidy`",
+            details=details,
+        )
+
+
 def verified_by(version: Version, zipped: bool, sums: t.Mapping[gosum.Key, str], records: t.Mapping[Version, Record]) -> str:
     """Who vouches for a version: ``go.sum``, ``sumdb``, or ``go`` for what was had from a private place and nobody else knows."""
     module, number = version
@@ -73,7 +99,7 @@ def verified_by(version: Version, zipped: bool, sums: t.Mapping[gosum.Key, str],
     return "sumdb" if version in records else "go"
 
 
-def _refuse(store: ModuleStore, wrong: t.Sequence[Wrong]) -> None:
+def _refuse(store: ModuleStore, wrong: t.Sequence[Wrong], code: str = "") -> None:
     if not wrong:
         return
     details = []
@@ -100,6 +126,7 @@ def _refuse(store: ModuleStore, wrong: t.Sequence[Wrong]) -> None:
     )
     raise ModuleRefused(
         f"{len(details)} file{'s' if len(details) > 1 else ''} with a wrong hash: {lines}",
+        code=code,
         subject=str(details[0]["what"]),
         expected=str(details[0]["expected"]),
         found=str(details[0]["found"]),

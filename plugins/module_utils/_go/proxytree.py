@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the airgap.golang authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lists that make a directory of module files a complete GOPROXY: ``@v/list`` and ``@latest`` of what is carried.
+"""The lists that make module files a complete GOPROXY: ``@v/list`` and ``@latest`` of what is carried.
 
 ``go help goproxy`` and https://go.dev/ref/mod#goproxy-protocol.
 
@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import typing as t
 
-from .._base.files import link_or_copy
 from .escape import escape_path, proxy_path
 
 _SEMVER = re.compile(r"v(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+.*)?")
@@ -40,35 +38,27 @@ def semver_key(version: str) -> tuple[t.Any, ...]:
     return int(major), int(minor), int(patch), pre is None, identifiers if pre else ()
 
 
-def lay_out(root: str, files: t.Mapping[tuple[str, str, str], str]) -> None:
-    """Make the directory ``root`` a GOPROXY that has exactly ``files``: (module, version, info|mod|zip) to where each is now.
-
-    What was laid out there before may stay only when it's in ``files`` too.
-    """
-    os.makedirs(root, exist_ok=True)
-    carried: dict[str, list[str]] = {}
-    for (module, version, ext), path in files.items():
-        dest = os.path.join(root, proxy_path(module, version, ext))
-        if not os.path.exists(dest):
-            os.makedirs(os.path.dirname(dest), exist_ok=True)
-            link_or_copy(path, dest)
-        if ext == "zip":
-            carried.setdefault(module, []).append(version)
-    write_lists(root, carried)
-
-
-def write_lists(root: str, carried: t.Mapping[str, t.Sequence[str]]) -> None:
-    """Write ``@v/list`` and ``@latest`` below the proxy tree ``root`` for modules and their carried versions with zips.
+def write_lists(root: str, files: t.Mapping[tuple[str, str, str], str]) -> dict[str, str]:
+    """Make directory ``root``, which must be new, and in it what a GOPROXY has beside module files.
 
     A list that named more would send ``@latest`` to what isn't there; pseudo-versions are never listed.
+
+    :param files: the module files of the GOPROXY: (module, version, info|mod|zip) to where each is now.
+    :returns: all files of the GOPROXY, those of ``files`` too: their paths in it to where each is now.
     """
-    for module, versions in carried.items():
+    places = {proxy_path(*key): path for key, path in files.items()}
+    carried: dict[str, list[str]] = {}
+    for module, version, ext in files:
+        if ext == "zip":
+            carried.setdefault(module, []).append(version)
+    os.makedirs(root)
+    for number, (module, versions) in enumerate(sorted(carried.items())):
         ordered = sorted(versions, key=semver_key)
         listed = [version for version in ordered if not is_pseudo(version)]
-        at = os.path.join(root, escape_path(module), "@v")
-        os.makedirs(at, exist_ok=True)
-        with open(os.path.join(at, "list"), "w", encoding="utf-8") as stream:
+        path = os.path.join(root, str(number))
+        with open(path, "x", encoding="utf-8") as stream:
             stream.writelines(f"{version}\n" for version in listed)
+        places[f"{escape_path(module)}/@v/list"] = path
         releases = [version for version in listed if semver_key(version)[3]]
-        latest = (releases or listed or ordered)[-1]
-        shutil.copyfile(os.path.join(root, proxy_path(module, latest, "info")), os.path.join(root, escape_path(module), "@latest"))
+        places[f"{escape_path(module)}/@latest"] = files[(module, (releases or listed or ordered)[-1], "info")]
+    return places

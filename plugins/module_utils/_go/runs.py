@@ -18,7 +18,6 @@ from .._base.sandbox import Isolation
 from .carrieddb import without_url
 from .closure import Run
 from .command import GoCommand
-from .recorder import RecordingProxy
 
 #: Seconds for one go command; a build of a big project on a small machine is among them.
 PATIENCE = 7200.0
@@ -26,12 +25,16 @@ PATIENCE = 7200.0
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
-def through_proxy(go: GoCommand, proxy: RecordingProxy, scratch: str, gocache: str) -> Run:
-    """Go commands that get modules from ``proxy`` alone; GOMODCACHE and GOPATH are in ``scratch``."""
+def through_proxy(go: GoCommand, fetched: str, proxy_url: str, scratch: str, gocache: str) -> Run:
+    """Go commands that get modules from the directory ``fetched``, and what that lacks from the proxy at ``proxy_url`` ("" for none).
+
+    GOMODCACHE and GOPATH are in ``scratch``.
+    """
+    goproxy = f"file://{fetched}" + (f",{proxy_url}" if proxy_url else "")
 
     def run(argv: t.Sequence[str], cwd: str, more: t.Mapping[str, str]) -> Finished:
         os.makedirs(cwd, exist_ok=True)
-        return process.run([go.binary, *argv], cwd=cwd, env=go.environment(scratch, proxy.url, GOCACHE=gocache, **more), timeout=PATIENCE, what=_name(argv))
+        return process.run([go.binary, *argv], cwd=cwd, env=go.environment(scratch, goproxy, GOCACHE=gocache, **more), timeout=PATIENCE, what=_name(argv))
 
     return run
 

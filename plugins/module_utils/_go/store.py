@@ -110,6 +110,8 @@ def _end_with_parent(reader: int, writer: int) -> None:
 class ModuleStore:
     """Module files below one directory (in the layout of a GOPROXY), filled from ``upstream`` on demand, thread-safe.
 
+    ``directory``: absolute, so that it's a GOPROXY as file:// too.
+
     :param held: gives what earlier generations have, so that it's linked and not fetched.
     :param hashers: processes that look into zips while the next file is fetched.
     :param stage: is told of every file that arrives.
@@ -124,7 +126,7 @@ class ModuleStore:
         stage: Stage,
         connections: int,
     ) -> None:
-        self._directory = directory
+        self.directory = os.path.abspath(directory)
         self._upstream = upstream
         self._held = held
         self._hashers = hashers
@@ -200,7 +202,7 @@ class ModuleStore:
 
     def _obtain(self, key: Key) -> Stored:
         module, version, ext = key
-        path = os.path.join(self._directory, proxy_path(module, version, ext))
+        path = os.path.join(self.directory, proxy_path(module, version, ext))
         held = None
         fetched = False
         counted = 0

@@ -22,7 +22,8 @@ as each of its records; each lookup file is rewritten to end in that head, which
 alone; and the tiles are those, no more and no less, which the go command reads to prove these records under that head, and to prove
 that the heads which hosts saw before are earlier states of it. A host can't go back: a go command that remembers a newer head than
 a snapshot's asks for tiles that the snapshot can't have. So hosts are served the newest snapshot that they have seen, whatever
-else is rolled back, and a snapshot has the records of all that is still in use. Everything is proved here, before it travels.
+else is rolled back, and a snapshot has the records of all that is still in use. Everything is proved before it travels, and again
+where it arrives (snapshotcheck.py).
 
 Formats and rules: golang.org/x/mod/sumdb (client.go, note, tlog), cmd/go/internal/modfetch/sumdb.go,
 https://go.dev/ref/mod#checksum-database and https://go.dev/design/25530-sumdb.
@@ -35,57 +36,24 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import heapq
 import os
-import re
+import threading
 import typing as t
 
 from .._base.errors import AirgapError, FetchFailed, ModuleRefused, SpecInvalid
-from .._base.files import remove_tree, temporary_sibling
+from .._base.files import remove_tree
 from .escape import escape_path, escape_version
-from .gosum import is_h1
-from .tlog import (
-    CONTROL,
-    FULL,
-    HASH_SIZE,
-    Head,
-    Tile,
-    cuts_for,
-    edge,
-    hash_in,
-    parent,
-    parse_head,
-    read_key,
-    record_hash,
-    refused,
-    subtree_hash,
-    tiles_for,
-    tree_hash,
-)
+from .snapshotcheck import LATEST, LOOKUP, PARTS, SUPPORTED, Checked, Key, Record, beyond, check, files_below, forked, parse_lookup
+from .tlog import FULL, Head, Tile, cuts_for, parse_head, read_key, refused, tiles_for
 
 DEFAULT_KEY = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
 
 #: Names that the go command knows: what they stand for in GOSUMDB.
-_KNOWN = {"sum.golang.org": DEFAULT_KEY}
+KNOWN = {"sum.golang.org": DEFAULT_KEY}
 _ALIASES = {"sum.golang.google.cn": "sum.golang.org https://sum.golang.google.cn"}
 
-_RECORD = re.compile(rb"(?P<id>[0-9]{1,18})\n(?P<text>(?:[^\n]+\n)+)\n")
-
 ABSENT = (404, 410)
-
-Key = t.Tuple[str, str]
-In = t.TypeVar("In")
-Out = t.TypeVar("Out")
-
-
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """What the database says of one module version: ``id`` is its number in the log, ``lines`` has the h1 of the ``zip`` and of
-    the go.mod (``mod``)."""
-
-    module: str
-    version: str
-    id: int
-    lines: t.Mapping[str, str]
 
 
 class Database(t.NamedTuple):
@@ -114,41 +82,14 @@ def parse_gosumdb(value: str) -> Database:
             found=value,
             expected="off, a name, or name+hash+key, and optionally a URL",
         )
-    key = _KNOWN.get(fields[0], fields[0])
+    key = KNOWN.get(fields[0], fields[0])
     return Database(read_key(key)[0], key, fields[1] if len(fields) == 2 else "")
-
-
-def parse_lookup(answer: bytes, module: str, version: str) -> tuple[Record, bytes, bytes]:
-    """Read what a database (or a snapshot) answers to a lookup.
-
-    :returns: the record; its text, as it's hashed; the signed head after it. Nothing is proved yet.
-    :raises ModuleRefused: it's malformed, or says nothing, or two things, about this version.
-    """
-    subject = f"{module}@{version}"
-    match = _RECORD.match(answer)
-    text = match.group("text") if match else b""
-    try:
-        rows = [line.split(" ") for line in text.decode("utf-8").split("\n")[:-1]]
-    except UnicodeDecodeError:
-        rows = []
-    if not match or not rows or CONTROL.search(text):
-        raise refused(f"the checksum database's answer for {subject}", "is no record", found=repr(answer[:80]))
-    lines: dict[str, str] = {}
-    for row in rows:
-        what = {version: "zip", version + "/go.mod": "mod"}.get(row[1]) if len(row) == 3 and row[0] == module else None
-        if what and is_h1(row[2]) and lines.setdefault(what, row[2]) != row[2]:
-            raise refused(f"the checksum database's record of {subject}", "gives two hashes for one thing", expected=lines[what], found=row[2])
-    if len(lines) != 2:
-        raise refused(
-            f"the checksum database's answer for {subject}",
-            "doesn't give the hashes of its zip and go.mod",
-            found=text[:200].decode("utf-8", "replace").strip(),
-        )
-    return Record(module, version, int(match.group("id")), lines), text, answer[match.end() :]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
+    """An answer to a lookup: the record as it's written again, and the head that the answer ended in."""
+
     record: Record
     text: bytes
     note: bytes
@@ -159,7 +100,8 @@ class _Found:
 class Snapshot:
     """Builds one snapshot.
 
-    :param dest: the directory to become ``sumdb/<name>``, made when it isn't there; snapshot files in it are removed first.
+    :param dest: the directory to become ``sumdb/<name>``, made when it isn't there; snapshot files in it are removed first. Whoever
+        is killed leaves a part there, so it's for scratch places.
     :param key: the database's public key, ``name+hash+key``.
     :param fetch: gives the database's answer to ``latest``, ``lookup/M@V`` (escaped) or ``tile/8/…``; raises AirgapError when it
         can't, with 404 or 410 as ``status`` when there is no such thing. Many threads call it at once.
@@ -201,51 +143,85 @@ class Snapshot:
         """
         if self._previous is not None and os.path.realpath(self._previous) == os.path.realpath(self._dest):
             raise AirgapError(f"{self._dest}: a snapshot can't replace the one that it's made from", subject=self._dest)
-        wanted = {key: f"lookup/{escape_path(key[0])}@{escape_version(key[1])}" for key in sorted(set(modules))}
+        wanted = {key: f"{LOOKUP}/{escape_path(key[0])}@{escape_version(key[1])}" for key in sorted(set(modules))}
         os.makedirs(self._dest, exist_ok=True)
-        for name in ("latest", "lookup", "supported", "tile"):
+        for name in PARTS:
             remove_tree(os.path.join(self._dest, name))
+        self._made: set[str] = set()
+        self._aside: dict[str, bytes] = {}
+        self._reused: set[str] = set()
         self._on_progress = on_progress
         self._done, self._total = 0, len(wanted)
         earlier = self._earlier_head()
         with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
-            found = self._look_up(pool, wanted)
-            head = self._choose_head(earlier, found, older_sizes)
-            self._prove(pool, head, earlier, found, older_sizes)
-        for one in found:
-            self._put(one.path, b"%d\n%b\n%b" % (one.record.id, one.text, head.note))
-        self._put("supported", b"")
-        self._put("latest", head.note)
+            tiles = _Tiles(pool, self._take)
+            try:
+                found, head = self._look_up(pool, tiles, wanted, earlier, older_sizes)
+                self._bring(tiles, head, earlier, found, older_sizes)
+            except BaseException:
+                tiles.cancel()
+                raise
+        checked = self._check(head, earlier, found, older_sizes)
+        self._put(LATEST, head.note)
         self.tree_size = head.size
-        return {(one.record.module, one.record.version): one.record for one in found}
+        return {key: checked.records[key] for key in wanted}
+
+    # -- lookups, and the head
 
     def _earlier_head(self) -> t.Optional[Head]:
-        note = self._from_previous("latest")
-        return None if note is None else parse_head(note, self._key, f"{self._previous}/latest")
+        note = self._from_previous(LATEST)
+        return None if note is None else parse_head(note, self._key, f"{self._previous}/{LATEST}")
 
-    def _look_up(self, pool: concurrent.futures.Executor, wanted: t.Mapping[Key, str]) -> list[_Found]:
-        failed: list[tuple[Key, AirgapError]] = []
+    def _look_up(
+        self,
+        pool: concurrent.futures.Executor,
+        tiles: _Tiles,
+        wanted: t.Mapping[Key, str],
+        earlier: t.Optional[Head],
+        older_sizes: t.Sequence[int],
+    ) -> tuple[list[_Found], Head]:
+        """All records, and the head to prove them under. The tiles that are sure to be needed are begun meanwhile."""
+        held = {path: answer for path in wanted.values() for answer in [self._from_previous(path)] if answer is not None}
+        heads: list[Head] = []
 
-        def look_up(key: Key) -> t.Union[_Found, AirgapError]:
-            path = wanted[key]
-            answer = self._from_previous(path)
-            reused = answer is not None
-            if answer is None:
-                try:
-                    answer = self._fetch(path)
-                except AirgapError as exc:
-                    return exc
-            return _Found(*parse_lookup(answer, *key), path, reused)
+        def latest() -> Head:
+            heads.append(parse_head(self._fetch(LATEST), self._key, f"the latest head of {self._name}"))
+            return heads[0]
 
-        found: list[_Found] = []
-        for key, one in zip(wanted, self._each(pool, look_up, list(wanted))):
-            if isinstance(one, AirgapError):
-                failed.append((key, one))
-            else:
-                found.append(one)
+        def look_up(key: Key, path: str) -> t.Union[_Found, AirgapError]:
+            try:
+                answer = self._fetch(path)
+            except AirgapError as exc:
+                return exc
+            found = _Found(*parse_lookup(answer, *key), path, False)
+            begin(found)
+            return found
+
+        def begin(found: _Found) -> None:
+            tile = Tile(0, found.record.id // FULL, FULL)
+            if heads and (tile.number + 1) * FULL <= heads[0].size:
+                tiles.begin(tile)
+
+        newest = None
+        if earlier is None or len(held) < len(wanted) or max(older_sizes, default=0) > earlier.size:
+            newest = pool.submit(latest)
+        asked = {key: pool.submit(look_up, key, path) for key, path in wanted.items() if path not in held}
+        try:
+            found, failed = [], []
+            for key, path in wanted.items():
+                one = asked[key].result() if key in asked else _Found(*parse_lookup(held[path], *key), path, True)
+                self._advance()
+                if isinstance(one, AirgapError):
+                    failed.append((key, one))
+                else:
+                    found.append(one)
+        except BaseException:
+            for future in asked.values():
+                future.cancel()
+            raise
         if failed:
             raise self._not_had(failed)
-        return found
+        return found, self._choose_head(earlier, newest.result() if newest else None, found, older_sizes)
 
     def _not_had(self, failed: t.Sequence[tuple[Key, AirgapError]]) -> FetchFailed:
         absent = all(getattr(exc, "status", None) in ABSENT for _key, exc in failed)
@@ -260,25 +236,18 @@ class Snapshot:
             details=[{"module": module, "version": version, "status": getattr(exc, "status", None), "why": exc.message} for (module, version), exc in failed],
         )
 
-    def _choose_head(self, earlier: t.Optional[Head], found: t.Sequence[_Found], older_sizes: t.Sequence[int]) -> Head:
-        heads = [] if earlier is None else [earlier]
+    def _choose_head(self, earlier: t.Optional[Head], latest: t.Optional[Head], found: t.Sequence[_Found], older_sizes: t.Sequence[int]) -> Head:
+        heads = [head for head in (earlier, latest) if head is not None]
         asked = {one.note: one for one in found if not one.reused}
-        if earlier is None or asked or max(older_sizes, default=0) > earlier.size:
-            heads.append(parse_head(self._fetch("latest"), self._key, f"the latest head of {self._name}"))
-            heads += [parse_head(note, self._key, f"the head in {self._name}/{one.path}") for note, one in asked.items()]
+        heads += [parse_head(note, self._key, f"the head in {self._name}/{one.path}") for note, one in asked.items()]
         # Of several of one size the first stays, which is the earlier snapshot's, so that equal worlds are equal bytes.
         best = max(heads, key=lambda head: head.size)
         for head in heads:
             if head.size == best.size and head.hash != best.hash:
-                raise self._forked(head, best.hash)
+                raise forked(self._name, head, best.hash)
         for one in found:
             if one.record.id >= best.size:
-                raise refused(
-                    self._origin(one),
-                    f"says it's record {one.record.id}, which no signed head has yet",
-                    expected=f"less than {best.size}",
-                    found=str(one.record.id),
-                )
+                raise beyond(f"{one.record.module}@{one.record.version} in {self._origin(one)}", one.record.id, best.size)
         if max(older_sizes, default=0) > best.size:
             raise refused(
                 f"the latest head of {self._name}",
@@ -289,81 +258,50 @@ class Snapshot:
             )
         return best
 
-    def _prove(self, pool: concurrent.futures.Executor, head: Head, earlier: t.Optional[Head], found: t.Sequence[_Found], older_sizes: t.Sequence[int]) -> None:
-        """Bring the tiles, from the edge down, each one proved by its parent before its own hashes count for anything."""
+    # -- tiles
+
+    def _bring(self, tiles: _Tiles, head: Head, earlier: t.Optional[Head], found: t.Sequence[_Found], older_sizes: t.Sequence[int]) -> None:
+        """Write everything but ``latest``. What only proves the earlier head to us is kept aside."""
         records = [one.record.id for one in found]
+        all_older = _with(older_sizes, earlier)
+        needed = sorted(tiles_for(head.size, records, all_older))
         shipped = tiles_for(head.size, records, older_sizes)
-        cuts = cuts_for(head.size, older_sizes)
-        tiles = tiles_for(head.size, records, [*older_sizes, *([earlier.size] if earlier else [])])
-        tied = {(tile.level, tile.number) for tile in edge(earlier.size)} if earlier else set()
-        below: dict[Tile, list[Tile]] = {}
-        for tile in tiles:
-            if tile.width == FULL:
-                below.setdefault(parent(head.size, tile), []).append(tile)
-        leaves: dict[int, list[_Found]] = {}
+        self._total += len(needed)
+        for tile in needed:
+            tiles.begin(tile, aside=tile not in shipped)
+        self._put(SUPPORTED, b"")
         for one in found:
-            leaves.setdefault(one.record.id // FULL, []).append(one)
-        self._total += len(tiles)
+            self._put(one.path, b"%d\n%b\n%b" % (one.record.id, one.text, head.note))
+        for tile in needed:
+            tiles.wait(tile)
+            self._advance()
+        self._cut(head, older_sizes, all_older)
 
-        kept: dict[tuple[int, int], bytes] = {}
-        expected: dict[Tile, bytes] = {}
-        wrong: list[_Found] = []
+    def _cut(self, head: Head, older_sizes: t.Collection[int], all_older: t.Collection[int]) -> None:
+        shipped = {cut for cuts in cuts_for(head.size, older_sizes).values() for cut in cuts}
+        for tile, cuts in cuts_for(head.size, all_older).items():
+            data = self._aside[tile.path] if tile.path in self._aside else self._written(tile.path)
+            for cut in cuts:
+                self._keep(cut, data[: cut.bytes], aside=cut not in shipped)
 
-        def accept(tile: Tile, data: bytes) -> dict[Tile, bytes]:
-            if tile.level == 0:
-                wrong.extend(one for one in leaves.get(tile.number, ()) if hash_in(data, one.record.id % FULL) != record_hash(one.text))
-            if tile in shipped:
-                self._put(tile.path, data)
-            for narrower in cuts.get(tile, ()):
-                self._put(narrower.path, data[: narrower.width * HASH_SIZE])
-            if (tile.level, tile.number) in tied:
-                kept[(tile.level, tile.number)] = data
-            return {child: hash_in(data, child.number % FULL) for child in below.get(tile, ())}
-
-        def take(tile: Tile) -> dict[Tile, bytes]:
-            data = self._tile(tile, lambda data: subtree_hash(data) == expected[tile])
-            if subtree_hash(data) != expected[tile]:
-                raise refused(
-                    f"{self._name}/{tile.path}",
-                    f"doesn't hash to what the head with {head.size} records says",
-                    expected=expected[tile].hex(),
-                    found=subtree_hash(data).hex(),
-                )
-            return accept(tile, data)
-
-        for tile, data in self._edge(pool, head).items():
-            expected.update(accept(tile, data))
-        for level in sorted({tile.level for tile in tiles}, reverse=True):
-            for children in self._each(pool, take, sorted(tile for tile in tiles if tile.level == level and tile.width == FULL)):
-                expected.update(children)
-        # A log that was rewritten has other records too: that it was is what must be said.
-        if earlier is not None:
-            beginning = tree_hash(earlier.size, lambda tile: kept[(tile.level, tile.number)])
-            if beginning != earlier.hash:
-                raise self._forked(earlier, beginning)
-        if wrong:
-            raise self._not_in_log(sorted(wrong, key=lambda one: one.path), head)
-
-    def _edge(self, pool: concurrent.futures.Executor, head: Head) -> dict[Tile, bytes]:
-        """The edge's tiles, proved. They have no other proof than all together, so which one is wrong can't be told."""
-        tiles = edge(head.size)
-        brought = dict(zip(tiles, self._each(pool, self._tile, tiles)))
-        if tree_hash(head.size, brought.__getitem__) != head.hash:
-            brought = dict(zip(tiles, pool.map(lambda tile: self._tile(tile, lambda _data: False), tiles)))
-        if tree_hash(head.size, brought.__getitem__) != head.hash:
-            raise refused(
-                ", ".join(f"{self._name}/{tile.path}" for tile in tiles), f"together don't hash to the head with {head.size} records", expected=head.hash.hex()
-            )
-        return brought
-
-    def _tile(self, tile: Tile, good: t.Callable[[bytes], bool] = lambda data: True) -> bytes:
-        """A tile's data: what the previous snapshot has, where it's ``good``; else what the database says, unproved but of the right length."""
-        size = tile.width * HASH_SIZE
+    def _take(self, tile: Tile, aside: bool) -> None:
+        """Have a tile, unproved: from the previous snapshot if one of this length is there, else from the database."""
         data = self._from_previous(tile.path)
-        if data is not None and len(data) == size and good(data):
-            return data
+        if data is not None and len(data) == tile.bytes:
+            self._reused.add(tile.path)
+        else:
+            data = self._fetched(tile)
+        self._keep(tile, data, aside)
+
+    def _keep(self, tile: Tile, data: bytes, aside: bool) -> None:
+        if aside:
+            self._aside[tile.path] = data
+        else:
+            self._put(tile.path, data)
+
+    def _fetched(self, tile: Tile) -> bytes:
         try:
-            data = self._fetch(tile.path)
+            return self._fetch(tile.path)
         except AirgapError:
             if tile.width == FULL:
                 raise
@@ -373,21 +311,42 @@ class Snapshot:
                 full = self._fetch(tile.filled.path)
             if full is None:
                 raise
-            data = full[:size]
-        if len(data) != size:
-            raise refused(f"{self._name}/{tile.path}", "has the wrong length", expected=f"{size} bytes", found=f"{len(data)} bytes")
-        return data
+            return full[: tile.bytes]
 
-    def _not_in_log(self, wrong: t.Sequence[_Found], head: Head) -> ModuleRefused:
-        first = wrong[0]
-        more = f" (and {len(wrong) - 1} more are not what they say)" if len(wrong) > 1 else ""
-        return refused(
-            self._origin(first),
-            f"isn't record {first.record.id} of the log with {head.size} records{more}",
-            found=first.text.decode().strip(),
-            hint="the earlier snapshot is damaged: gather into an empty depot" if first.reused else "",
-            details=[{"module": one.record.module, "version": one.record.version, "id": one.record.id, "from": self._origin(one)} for one in wrong],
-        )
+    # -- proof
+
+    def _check(self, head: Head, earlier: t.Optional[Head], found: t.Sequence[_Found], older_sizes: t.Sequence[int]) -> Checked:
+        """Prove what was written; once more with tiles of the database alone if those of the earlier snapshot may be what is wrong."""
+        try:
+            return self._prove(head, earlier, found, older_sizes)
+        except ModuleRefused:
+            if not self._reused:
+                raise
+        again = [tile for tile in tiles_for(head.size, [one.record.id for one in found], _with(older_sizes, earlier)) if tile.path in self._reused]
+        with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
+            for tile, data in zip(again, pool.map(self._fetched, again)):
+                self._keep(tile, data, aside=tile.path in self._aside)
+        self._reused.clear()
+        self._cut(head, older_sizes, _with(older_sizes, earlier))
+        return self._prove(head, earlier, found, older_sizes)
+
+    def _prove(self, head: Head, earlier: t.Optional[Head], found: t.Sequence[_Found], older_sizes: t.Sequence[int]) -> Checked:
+        reused = {one.path for one in found if one.reused}
+        files = heapq.merge([(LATEST, head.note)], files_below(self._dest), sorted(self._aside.items()))
+        try:
+            return check(
+                files,
+                self._key,
+                older=_with(older_sizes, earlier),
+                known=[] if earlier is None else [earlier],
+                origin=lambda path: f"{self._previous if path in reused else self._name}/{path}",
+            )
+        except ModuleRefused as exc:
+            if any(entry.get("path") in reused for entry in exc.details):
+                exc.hint = "the earlier snapshot is damaged: gather into an empty depot"
+            raise
+
+    # -- files
 
     def _from_previous(self, path: str) -> t.Optional[bytes]:
         if self._previous is None:
@@ -399,31 +358,55 @@ class Snapshot:
             return None
 
     def _origin(self, one: _Found) -> str:
-        return f"{one.record.module}@{one.record.version} in {self._previous if one.reused else self._name}/{one.path}"
+        return f"{self._previous if one.reused else self._name}/{one.path}"
 
-    def _forked(self, head: Head, found: bytes) -> ModuleRefused:
-        return refused(
-            f"checksum database {self._name}",
-            f"has two histories: a signed head says one thing about its first {head.size} records, newer files say another",
-            expected=head.hash.hex(),
-            found=found.hex(),
-            hint="somebody lies, the database or what stands between: take nothing, and keep both for the database's owner",
-        )
+    def _advance(self) -> None:
+        self._done += 1
+        if self._on_progress:
+            self._on_progress(self._done, self._total)
 
-    def _each(self, pool: concurrent.futures.Executor, work: t.Callable[[In], Out], things: t.Sequence[In]) -> t.Iterator[Out]:
-        """``work`` on all things in parallel, results in their order; the first error ends what has not begun."""
-        for result in pool.map(work, things):
-            self._done += 1
-            if self._on_progress:
-                self._on_progress(self._done, self._total)
-            yield result
+    def _written(self, path: str) -> bytes:
+        with open(os.path.join(self._dest, path), "rb") as stream:
+            return stream.read()
 
     def _put(self, path: str, content: bytes) -> None:
-        """A file that appears whole; to make it last is for whoever puts the directory in its place."""
+        """Thousands of small files in a scratch place: to make them last, and appear whole, is for whoever puts the directory in its place."""
         dest = os.path.join(self._dest, path)
-        os.makedirs(os.path.dirname(dest), exist_ok=True)
-        beside = temporary_sibling(dest)
-        with open(beside, "xb") as stream:
+        directory = os.path.dirname(dest)
+        if directory not in self._made:
+            os.makedirs(directory, exist_ok=True)
+            self._made.add(directory)
+        with open(dest, "wb", buffering=0) as stream:
             stream.write(content)
             os.fchmod(stream.fileno(), 0o644)
-        os.rename(beside, dest)
+
+
+class _Tiles:
+    """Tiles on their way, each taken once, by a pool's threads.
+
+    :param take: has a tile; is told whether it's to be kept aside.
+    """
+
+    def __init__(self, pool: concurrent.futures.Executor, take: t.Callable[[Tile, bool], None]) -> None:
+        self._pool = pool
+        self._take = take
+        self._lock = threading.Lock()
+        self._futures: dict[Tile, concurrent.futures.Future[None]] = {}
+
+    def begin(self, tile: Tile, aside: bool = False) -> None:
+        with self._lock:
+            if tile not in self._futures:
+                self._futures[tile] = self._pool.submit(self._take, tile, aside)
+
+    def wait(self, tile: Tile) -> None:
+        self._futures[tile].result()
+
+    def cancel(self) -> None:
+        """Let go of what has not begun."""
+        with self._lock:
+            for future in self._futures.values():
+                future.cancel()
+
+
+def _with(older_sizes: t.Iterable[int], earlier: t.Optional[Head]) -> set[int]:
+    return {*older_sizes, *([earlier.size] if earlier else [])}

@@ -20,6 +20,7 @@ GOOD: dict[str, t.Any] = {
     "env": {"CGO_ENABLED": "0", "GOARM64": "v8.0"},
     "flags": ["-ldflags=-s -w -X main.v=1", "-race"],
     "tags": ["netgo", "osusergo"],
+    "command": [],
 }
 
 
@@ -53,6 +54,9 @@ def test_there_and_back() -> None:
         ({"flags": "-race"}, "flags is"),
         ({"tags": ["a,b"]}, "a,b"),
         ({"flag": []}, "unknown keys: flag"),
+        ({"command": "make all"}, "command is"),
+        ({"command": ["make"]}, "can't have a package or flags"),
+        ({"command": [""], "package": ".", "flags": []}, "can't be run"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(change: dict[str, t.Any], complaint: str) -> None:

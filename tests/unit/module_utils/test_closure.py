@@ -17,7 +17,6 @@ from ansible_collections.airgap.golang.plugins.module_utils._go import closure
 from ansible_collections.airgap.golang.plugins.module_utils._go.command import GoCommand, find_go
 
 H1 = "h1:" + "A" * 43 + "="
-DONE = Finished(0, "", "")
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +33,64 @@ def write(directory: pathlib.Path, **files: str) -> pathlib.Path:
     return directory
 
 
-def read(directory: pathlib.Path, go: GoCommand, below: str = ".") -> tuple[dict[str, t.Any], bool, list[str], dict[tuple[str, str], str]]:
+def read(directory: pathlib.Path, go: GoCommand, below: str = ".") -> closure.Layout:
     return closure.read_project("project p", str(directory / below) if below != "." else str(directory), str(directory), go)
 
 
 def test_a_module_is_read(tmp_path: pathlib.Path, go: GoCommand) -> None:
     # What this go command is too old for is still read.
     write(tmp_path, go_mod="module p.example/p\n\ngo 1.99.0\n\nfuture v1\n".replace("future v1\n", ""), go_sum=f"rsc.io/quote v1.5.2 {H1}\n")
-    top, workspace, modules, sums = read(tmp_path, go)
-    assert (top["Go"], workspace, modules, sums) == ("1.99.0", False, [str(tmp_path)], {("rsc.io/quote", "v1.5.2"): H1})
+    layout = read(tmp_path, go)
+    assert (layout.top["Go"], layout.workspace, layout.modules, layout.sums) == ("1.99.0", False, (str(tmp_path),), {("rsc.io/quote", "v1.5.2"): H1})
+    assert (layout.required, layout.lists_all, layout.tools) == ({}, True, False)
+
+
+@pytest.mark.parametrize(("line", "lists_all"), [("go 1.17", True), ("go 1.16", False), ("", False)])
+def test_what_a_go_mod_lists_depends_on_its_go_line(tmp_path: pathlib.Path, go: GoCommand, line: str, lists_all: bool) -> None:
+    layout = read(write(tmp_path, go_mod=f"module p.example/p\n\n{line}\n\nrequire rsc.io/quote v1.5.2\n\ntool rsc.io/quote/buggy\n"), go)
+    assert (layout.required, layout.lists_all, layout.tools) == ({"rsc.io/quote": "v1.5.2"}, lists_all, True)
+
+
+def test_a_scope_hints_at_what_can_be_fetched_ahead(tmp_path: pathlib.Path, go: GoCommand) -> None:
+    sums = "".join(f"{name}.example/x v1.0.0{suffix} {H1}\n" for name in "ab" for suffix in ("", "/go.mod")) + f"c.example/x v1.0.0/go.mod {H1}\n"
+    write(tmp_path, go_mod="module p.example/p\n\ngo 1.24.0\n\nrequire a.example/x v1.0.0\n", go_sum=sums)
+    everything = {(f"{name}.example/x", "v1.0.0") for name in "abc"}
+    for scope, zips in (("build", ""), ("test", "a"), ("all", "ab")):
+        root = closure.Root("project", "project p", str(tmp_path), go, scope=scope, layout=read(tmp_path, go))
+        assert root.hints() == ({(f"{name}.example/x", "v1.0.0") for name in zips}, everything)
+
+
+def test_what_is_selected_is_what_replaces() -> None:
+    listed = [
+        {"Path": "p.example/p", "Main": True},
+        {"Path": "a.example/a", "Version": "v1.0.0"},
+        {"Path": "b.example/b", "Version": "v1.0.0", "Replace": {"Path": "fork.example/b", "Version": "v1.0.1"}},
+        {"Path": "c.example/c", "Version": "v1.0.0", "Replace": {"Path": "../c"}},
+    ]
+    assert closure.selected_versions(listed) == {"a.example/a": ("a.example/a", "v1.0.0"), "b.example/b": ("fork.example/b", "v1.0.1")}
+
+
+@pytest.mark.parametrize(
+    ("said", "newest"),
+    [
+        ("go: go.mod requires go >= 1.27.3 (running go 1.26.8; GOTOOLCHAIN=local)", "1.27.3"),
+        ("go: a@v1 requires go >= 1.27 (running go 1.26.8)\ngo: b@v1 requires go >= 1.28rc1 (running go 1.26.8)", "1.28rc1"),
+        ("go: a@v1 requires go >= 1.27 (running go 1.26.8)", "1.27.0"),
+        ("something else", ""),
+    ],
+)
+def test_a_go_command_that_is_too_old_says_what_it_should_be(said: str, newest: str) -> None:
+    assert closure.too_old_for(CommandFailed(f"go list failed: {said}")) == newest
+
+
+@pytest.mark.parametrize("said", ["rsc.io/quote@v1.5.2: missing go.sum entry for go.mod file", "updates to go.mod needed; to update it"])
+def test_a_graph_that_cannot_be_read_for_untidiness_says_so(tmp_path: pathlib.Path, go: GoCommand, said: str) -> None:
+    def run(argv: t.Sequence[str], cwd: str, more: t.Mapping[str, str]) -> Finished:
+        raise CommandFailed(f"go list failed: {said}")
+
+    write(tmp_path, go_mod="module p.example/p\n")
+    with pytest.raises(ProjectDirty):
+        closure.Root("project", "project p", str(tmp_path), go, layout=read(tmp_path, go)).ask(run)
 
 
 def test_a_workspace_has_the_sums_of_all_its_modules(tmp_path: pathlib.Path, go: GoCommand) -> None:
@@ -54,9 +102,9 @@ def test_a_workspace_has_the_sums_of_all_its_modules(tmp_path: pathlib.Path, go:
         a__go_sum=f"a.example/x v1.0.0 {H1}\n",
         b__go_mod="module b.example/b\n\ngo 1.24.0\n",
     )
-    top, workspace, modules, sums = read(tmp_path, go)
-    assert (top["Go"], workspace, modules) == ("1.24.0", True, [str(tmp_path / "a"), str(tmp_path / "b")])
-    assert set(sums) == {("a.example/x", "v1.0.0"), ("c.example/c", "v1.0.0/go.mod")}
+    layout = read(tmp_path, go)
+    assert (layout.top["Go"], layout.workspace, layout.modules) == ("1.24.0", True, (str(tmp_path / "a"), str(tmp_path / "b")))
+    assert set(layout.sums) == {("a.example/x", "v1.0.0"), ("c.example/c", "v1.0.0/go.mod")}
 
 
 def test_a_replaced_directory_within_the_source_brings_its_sums(tmp_path: pathlib.Path, go: GoCommand) -> None:
@@ -66,7 +114,7 @@ def test_a_replaced_directory_within_the_source_brings_its_sums(tmp_path: pathli
         lib__go_mod="module b.example/b\n",
         lib__go_sum=f"x.example/x v1.0.0 {H1}\n",
     )
-    assert set(read(tmp_path, go, "app")[3]) == {("x.example/x", "v1.0.0")}
+    assert set(read(tmp_path, go, "app").sums) == {("x.example/x", "v1.0.0")}
 
 
 @pytest.mark.parametrize("target", ["../lib", "/srv/lib", "./nothing", "../source-beside"])
@@ -127,71 +175,3 @@ def test_a_package_of_no_module_is_refused_with_the_telling_answer() -> None:
     with pytest.raises(FetchFailed) as caught:
         closure.module_of("a.example/b/c/d", "v1.0.0", Known(otherwise=403).ensure)
     assert getattr(caught.value, "status", None) == 403
-
-
-class Script:
-    """Answers go commands: CommandFailed with this stdout for those that begin so."""
-
-    def __init__(self, *failing: str, stdout: str = "", files: t.Callable[[], None] = lambda: None) -> None:
-        self.ran: list[str] = []
-        self._failing = failing
-        self._stdout = stdout
-        self._files = files
-
-    def __call__(self, argv: t.Sequence[str], cwd: str, more: t.Mapping[str, str]) -> Finished:
-        self.ran.append(" ".join(argv))
-        if self.ran[-1] == "mod tidy":
-            self._files()
-        if self.ran[-1].startswith(self._failing or ("nothing",)):
-            raise CommandFailed("said no", details=[{"stdout": self._stdout}] if self._stdout else None)
-        return DONE
-
-
-PATCH = (
-    "diff current/go.mod tidy/go.mod\n--- current/go.mod\n+++ tidy/go.mod\n"
-    "@@ -1,3 +1,2 @@\n module p\n-require  rsc.io/quote   v1.5.2\n+require a.example/a v1.0.0\n-x\n-y\n"
-)
-
-
-def root(go: GoCommand, directory: pathlib.Path, **more: t.Any) -> closure.Root:
-    return closure.Root("project", "project p", str(directory), go, modules=(str(directory),), **more)
-
-
-def test_an_untidy_project_is_an_error_that_shows_the_change(go: GoCommand, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ProjectDirty) as caught:
-        root(go, tmp_path).steps(Script("mod tidy", stdout=PATCH), str(tmp_path))
-    assert "-require rsc.io/quote v1.5.2; +require a.example/a v1.0.0; -x and 1 more lines" in caught.value.message
-
-
-def test_or_a_warning(go: GoCommand, tmp_path: pathlib.Path) -> None:
-    warned = root(go, tmp_path, dirty_is_error=False)
-    warned.steps(Script("mod tidy", stdout=PATCH), str(tmp_path))
-    assert warned.untidy and len(warned.warnings) == 1
-
-
-def test_a_tidy_that_failed_is_no_difference(go: GoCommand, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(CommandFailed, match="said no"):
-        root(go, tmp_path, dirty_is_error=False).steps(Script("mod tidy"), str(tmp_path))
-
-
-def test_a_graph_that_cannot_be_read_for_untidiness_says_so(go: GoCommand, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ProjectDirty):
-        root(go, tmp_path).ask(Script("list", "mod tidy", stdout=PATCH))
-    with pytest.raises(CommandFailed):
-        root(go, tmp_path).ask(Script("list"))
-
-
-def test_gos_before_1_23_tidy_a_file_that_is_put_back(go: GoCommand, tmp_path: pathlib.Path) -> None:
-    write(tmp_path, go_mod="module p\n\nrequire a v1\n", go_sum="")
-    older = GoCommand(go.binary, dict(go.settings, GOVERSION="go1.22.5"))
-    script = Script(files=lambda: (tmp_path / "go.mod").write_text("module p\n") and None)
-    with pytest.raises(ProjectDirty, match="-require a v1"):
-        root(older, tmp_path).steps(script, str(tmp_path))
-    assert (tmp_path / "go.mod").read_text() == "module p\n\nrequire a v1\n" and "mod tidy" in script.ran
-
-
-def test_a_workspaces_module_that_needs_its_siblings_is_not_tidied(go: GoCommand, tmp_path: pathlib.Path) -> None:
-    script = Script("list -deps")
-    alone = root(go, tmp_path, workspace=True)
-    alone.steps(script, str(tmp_path))
-    assert not any(command.startswith("mod tidy") for command in script.ran) and "only builds inside go.work" in alone.warnings[0]

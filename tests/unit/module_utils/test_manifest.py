@@ -115,7 +115,10 @@ CONFIG: dict[str, t.Any] = {
     "created": "2026-01-02T03:04:05Z",
     "go": {},
     "toolchains": [{"version": "1.26.8", "platform": "linux/amd64", "zip": "0" * 64}],
-    "modules": [{"path": "example.org/m", "version": "v1.0.0", "zip": A[7:], "h1": "h1:x"}, {"path": "example.org/n", "version": "v1", "zip": "", "h1": ""}],
+    "modules": [
+        {"path": "example.org/m", "version": "v1.0.0", "zip": A[7:], "h1": "h1:x", "gomod_h1": "h1:y", "public": True},
+        {"path": "example.org/n", "version": "v1", "zip": "", "h1": "", "gomod_h1": "h1:z", "public": False},
+    ],
     "projects": [{"name": "p"}],
     "tools": [],
     "files": [],
@@ -139,6 +142,7 @@ def test_a_config_is_read() -> None:
         "gomod_only": 1,
         "toolchains": ["go1.26.8 linux/amd64"],
         "projects": ["p"],
+        "unproved": ["example.org/n@v1"],
     }
 
 
@@ -159,6 +163,13 @@ def test_a_config_is_read() -> None:
         (("modules", 0), "x"),
         (("modules", 0, "h1"), None),
         (("modules", 0, "zip"), 5),
+        (("modules", 0, "gomod_h1"), None),
+        (("modules", 0, "public"), None),
+        (("modules", 0, "public"), 1),
+        (("go", "sumdb"), "x"),
+        (("go", "sumdb"), {"name": "sum.golang.org"}),
+        (("go", "sumdb"), {"name": "sum.golang.org", "size": 7, "older": [True]}),
+        (("go", "sumdb"), {"name": "sum.golang.org", "size": "7", "older": []}),
         (("toolchains", 0, "platform"), None),
         (("projects", 0, "name"), "a/../../b"),
         (("projects", 0, "name"), ".."),

@@ -53,18 +53,18 @@ def test_others_are_not(version: str) -> None:
     assert not proxytree.is_pseudo(version)
 
 
-def laid_out(tmp_path: pathlib.Path, *carried: str, mods: tuple[str, ...] = ()) -> pathlib.Path:
-    """A tree with these versions of one module, those in ``mods`` without a zip; its @v/list and @latest are returned by ``said``."""
+def tree(tmp_path: pathlib.Path, *carried: str, mods: tuple[str, ...] = ()) -> dict[str, str]:
+    """The contents of a tree with these versions of one module, those in ``mods`` without a zip, by their names below the module's."""
     files: dict[tuple[str, str, str], str] = {}
-    source = tmp_path / "source"
-    source.mkdir(exist_ok=True)
     for version in [*carried, *mods]:
         for ext in ("info", "mod", "zip") if version in carried else ("info", "mod"):
-            path = source / f"{version}.{ext}"
+            path = tmp_path / f"{version}.{ext}"
             path.write_text(json.dumps({"Version": version}))
             files[("github.com/BurntSushi/toml", version, ext)] = str(path)
-    proxytree.lay_out(str(tmp_path / "tree"), files)
-    return tmp_path / "tree" / "github.com" / "!burnt!sushi" / "toml"
+    places = proxytree.write_lists(str(tmp_path / "lists"), files)
+    prefix = "github.com/!burnt!sushi/toml/"
+    assert all(name.startswith(prefix) for name in places)
+    return {name[len(prefix) :]: pathlib.Path(path).read_text() for name, path in places.items()}
 
 
 @pytest.mark.parametrize(
@@ -79,19 +79,13 @@ def laid_out(tmp_path: pathlib.Path, *carried: str, mods: tuple[str, ...] = ()) 
     ],
 )
 def test_the_list_and_latest(tmp_path: pathlib.Path, carried: list[str], listed: list[str], latest: str) -> None:
-    module = laid_out(tmp_path, *carried)
-    assert (module / "@v" / "list").read_text().split() == listed
-    assert json.loads((module / "@latest").read_text()) == {"Version": latest}
+    contents = tree(tmp_path, *carried)
+    assert contents["@v/list"].split() == listed
+    assert json.loads(contents["@latest"]) == {"Version": latest}
+    assert {f"@v/{version}.{ext}" for version in carried for ext in ("info", "mod", "zip")} == set(contents) - {"@v/list", "@latest"}
 
 
 def test_what_has_go_mod_alone_is_there_but_not_listed(tmp_path: pathlib.Path) -> None:
-    module = laid_out(tmp_path, "v1.0.0", mods=("v1.1.0",))
-    assert (module / "@v" / "list").read_text() == "v1.0.0\n"
-    assert (module / "@v" / "v1.1.0.mod").is_file() and not (module / "@v" / "v1.1.0.zip").exists()
-
-
-def test_a_tree_can_grow(tmp_path: pathlib.Path) -> None:
-    laid_out(tmp_path, "v1.0.0")
-    module = laid_out(tmp_path, "v1.0.0", "v1.1.0")
-    assert (module / "@v" / "list").read_text().split() == ["v1.0.0", "v1.1.0"]
-    assert json.loads((module / "@latest").read_text()) == {"Version": "v1.1.0"}
+    contents = tree(tmp_path, "v1.0.0", mods=("v1.1.0",))
+    assert contents["@v/list"] == "v1.0.0\n"
+    assert "@v/v1.1.0.mod" in contents and "@v/v1.1.0.zip" not in contents

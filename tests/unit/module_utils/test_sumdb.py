@@ -3,104 +3,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A snapshot of a checksum database has what a client needs to prove each record, and refuses what can't be proved.
 
-The database here is a toy with three levels of tiles and a key of its own; its hashes come from RFC 6962's definition.
+The database here is a toy with three levels of tiles.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import pathlib
 import threading
 import typing as t
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, FetchFailed, ModuleRefused, SpecInvalid, ToolMissing
 from ansible_collections.airgap.golang.plugins.module_utils._go import tlog
-from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import DEFAULT_KEY, Snapshot, parse_gosumdb, parse_lookup
+from ansible_collections.airgap.golang.plugins.module_utils._go.snapshotcheck import parse_lookup
+from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import DEFAULT_KEY, Snapshot, parse_gosumdb
 from ansible_collections.airgap.golang.plugins.module_utils._go.tlog import Tile, cuts_for, edge, parse_head, tiles_for, tree_hash
+from ansible_collections.airgap.golang.tests.support.record_database import OLD_HEAD, OLD_SIZE
+from ansible_collections.airgap.golang.tests.support.toy_database import NAME, Absent, Log, Signer, h1, parse_path, record, sha256
 
-NAME = "sum.example.org"
 SIZE = 66500  # 0x103c4: 259 full tiles and 196 hashes at level 0, 1 full tile and 3 hashes at level 1, 1 hash at level 2
 NEWER = 66600
 
-# A head of the public database as it was served.
-REAL_NOTE = """go.sum database tree
-51929436
-mQw+jf8Ko94JweSoG8190LvpV8myM/RNeAJ9TYKnia8=
 
-— sum.golang.org Az3grkpNqcZOcvUPGEii+HGw4Omo/J/g+pjjn1+rGRhg6mVhwZBlloAIY+YYfBmHnOZbau4dxH0uzFPHVnZnnD3Sfg4=
-""".encode()
-
-
-def sha256(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
-
-
-def h1(text: str) -> str:
-    return "h1:" + base64.b64encode(sha256(text.encode())).decode()
-
-
-class Absent(AirgapError):
-    status = 404
-
-
-class Signer:
-    def __init__(self, name: str = NAME) -> None:
-        self.name = name
-        self._private = Ed25519PrivateKey.generate()
-        public = b"\x01" + self._private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        self.key_hash = sha256(name.encode() + b"\n" + public)[:4]
-        self.key = f"{name}+{self.key_hash.hex()}+{base64.b64encode(public).decode()}"
-
-    def line(self, text: str) -> str:
-        return f"— {self.name} {base64.b64encode(self.key_hash + self._private.sign(text.encode())).decode()}\n"
-
-    def head(self, size: int, root: bytes) -> bytes:
-        text = f"go.sum database tree\n{size}\n{base64.b64encode(root).decode()}\n"
-        return f"{text}\n{self.line(text)}".encode()
-
-
-class Database:
-    """Records 0 to NEWER-1, of which record N is example.org/mN@v1.0.N; signs a head for whatever size is wanted."""
+class Database(Log):
+    """Records 0 to NEWER-1, of which record N is example.org/mN@v1.0.N."""
 
     def __init__(self, signer: Signer, salt: str = "") -> None:
-        self.signer = signer
-        self.hashes: dict[tuple[int, int], bytes] = {}
-        self.texts = [
-            f"example.org/m{n} v1.0.{n} {h1(f'{salt}zip{n}')}\nexample.org/m{n} v1.0.{n}/go.mod {h1(f'{salt}mod{n}')}\n".encode() for n in range(NEWER)
-        ]
-        self.leaves = [sha256(b"\x00" + text) for text in self.texts]
-
-    def mth(self, low: int, high: int) -> bytes:
-        """RFC 6962 section 2.1, as it's written there; each range once."""
-        if (low, high) not in self.hashes:
-            self.hashes[low, high] = self._mth(low, high)
-        return self.hashes[low, high]
-
-    def _mth(self, low: int, high: int) -> bytes:
-        if high - low == 1:
-            return self.leaves[low]
-        if high == low:
-            return sha256(b"")
-        split = 1
-        while split * 2 < high - low:
-            split *= 2
-        return sha256(b"\x01" + self.mth(low, low + split) + self.mth(low + split, high))
-
-    def root(self, size: int) -> bytes:
-        return self.mth(0, size)
-
-    def head(self, size: int) -> bytes:
-        return self.signer.head(size, self.root(size))
-
-    def tile(self, tile: Tile) -> bytes:
-        step = 256**tile.level
-        return b"".join(self.mth(n * step, (n + 1) * step) for n in range(tile.number * 256, tile.number * 256 + tile.width))
+        super().__init__(signer, [record(*module(n), h1(f"{salt}zip{n}"), h1(f"{salt}mod{n}")) for n in range(NEWER)])
 
 
 class Server:
@@ -132,13 +64,6 @@ class Server:
                 return None
             return b"%d\n%b\n%b" % (number, self.database.texts[number], self.database.head(self.lookup_heads.get(number, max(number + 1, 900))))
         return self.database.tile(parse_path(path))
-
-
-def parse_path(path: str) -> Tile:
-    place, _dot, width = path.partition(".p/")
-    elements = place.split("/")
-    assert elements[:2] == ["tile", "8"]
-    return Tile(int(elements[2]), int("".join(element.lstrip("x") for element in elements[3:])), int(width or 256))
 
 
 def module(number: int) -> tuple[str, str]:
@@ -266,8 +191,8 @@ def test_a_name_that_can_be_no_directory_is_refused(name: str, tmp_path: pathlib
 
 
 def test_a_head_of_the_public_database_is_taken() -> None:
-    head = parse_head(REAL_NOTE, DEFAULT_KEY)
-    assert (head.size, base64.b64encode(head.hash), head.note) == (51929436, b"mQw+jf8Ko94JweSoG8190LvpV8myM/RNeAJ9TYKnia8=", REAL_NOTE)
+    head = parse_head(OLD_HEAD, DEFAULT_KEY)
+    assert (head.size, base64.b64encode(head.hash), head.note) == (OLD_SIZE, b"mQw+jf8Ko94JweSoG8190LvpV8myM/RNeAJ9TYKnia8=", OLD_HEAD)
 
 
 @pytest.mark.parametrize(
@@ -277,6 +202,7 @@ def test_a_head_of_the_public_database_is_taken() -> None:
         ("wrong signature", b"mQw+", b"mQx+"),
         ("wrong signature", b"Sfg4=", b"Sfh4="),
         ("malformed signature", b"Sfg4=", b"Sfg4"),
+        ("malformed signature", b"Sfg4=", b"Sfg5="),
         ("malformed signature", "— sum".encode(), b"- sum"),
         ("isn't signed by", b"Az3grk", b"Bz3grk"),
         ("isn't signed by", "— sum.golang.org".encode(), "— sum.example.org".encode()),
@@ -288,9 +214,9 @@ def test_a_head_of_the_public_database_is_taken() -> None:
     ],
 )
 def test_a_changed_head_is_refused(what: str, old: bytes, new: bytes) -> None:
-    assert old in REAL_NOTE
+    assert old in OLD_HEAD
     with pytest.raises(ModuleRefused, match=what) as refusal:
-        parse_head(REAL_NOTE.replace(old, new), DEFAULT_KEY, "the head of the day")
+        parse_head(OLD_HEAD.replace(old, new), DEFAULT_KEY, "the head of the day")
     assert refusal.value.subject == "the head of the day"
 
 
@@ -303,13 +229,13 @@ def test_signatures_of_others_and_further_lines_do_no_harm(signer: Signer) -> No
 def test_no_signature_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tlog, "HAVE_CRYPTOGRAPHY", False)
     with pytest.raises(ToolMissing, match="cryptography"):
-        parse_head(REAL_NOTE, DEFAULT_KEY)
+        parse_head(OLD_HEAD, DEFAULT_KEY)
 
 
 def test_a_lookup_is_read() -> None:
     text = f"example.org/m v1.0.0 {h1('zip')}\nexample.org/m v1.0.0/go.mod {h1('mod')}\nexample.org/m v1.0.0 h2:future\n".encode()
-    record, found, note = parse_lookup(b"17\n" + text + b"\nhead\n\nsigned\n", "example.org/m", "v1.0.0")
-    assert (record.module, record.version, record.id, dict(record.lines)) == ("example.org/m", "v1.0.0", 17, {"zip": h1("zip"), "mod": h1("mod")})
+    read, found, note = parse_lookup(b"17\n" + text + b"\nhead\n\nsigned\n", "example.org/m", "v1.0.0")
+    assert (read.module, read.version, read.id, dict(read.lines)) == ("example.org/m", "v1.0.0", 17, {"zip": h1("zip"), "mod": h1("mod")})
     assert (found, note) == (text, b"head\n\nsigned\n")
 
 

@@ -135,7 +135,7 @@ def test_a_tree_is_packed_and_unpacked(tmp_path: pathlib.Path, compress: bool) -
     (tmp_path / "dest" / "a").mkdir(parents=True)
     (tmp_path / "dest" / "a" / "x").write_bytes(b"what a killed run left")
     unpacked = dict(ustar.unpack_tree(io.BytesIO(data), str(tmp_path / "dest"), "layer"))
-    assert set(unpacked) == set(FILES) == set(ustar.names_in(io.BytesIO(data), "layer"))
+    assert set(unpacked) == set(FILES) == {member.name for member in ustar.packed(io.BytesIO(data), "layer")}
     for name, content in FILES.items():
         path = tmp_path / "dest" / name
         assert path.read_bytes() == content
@@ -152,7 +152,7 @@ def test_a_bundle_has_no_executables(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("length", [5, 40, -9, -1])
 def test_a_cut_gzip_is_refused(tmp_path: pathlib.Path, length: int) -> None:
     with pytest.raises(BundleDamaged):
-        ustar.names_in(io.BytesIO(pack(tmp_path, FILES, True)[:length]), "layer")
+        list(ustar.packed(io.BytesIO(pack(tmp_path, FILES, True)[:length]), "layer"))
 
 
 def test_no_bit_of_a_gzip_changes_what_comes_out(tmp_path: pathlib.Path) -> None:
