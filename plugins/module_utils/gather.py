@@ -33,9 +33,10 @@ from ._content.earlier import EarlierGenerations
 from ._depot import manifest as oci
 from ._depot.depot import Depot
 from ._depot.generation import SCHEMA, Generation
-from ._go import carrieddb, closure, goroots, gosum, hashcheck, proof, proxytree, queries, runs, source, sumdb, toolchain
+from ._go import archive, carrieddb, closure, goroots, gosum, hashcheck, proof, proxytree, queries, runs, source, sumdb, toolchain
 from ._go.command import GoCommand, find_go
 from ._go.estimate import Estimate, Expected
+from ._go.goauth import GoAuth
 from ._go.goproxy import DirectGo, Upstream, parse_chain
 from ._go.recorder import RecordingProxy
 from ._go.store import ModuleStore, hasher_processes
@@ -288,8 +289,8 @@ class _Gathering:
         self.opened = True
         earlier = self._earlier()
         hashers = self.stack.enter_context(hasher_processes())
-        self.fetcher = fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections))
         settings = self.go.settings
+        self.fetcher = fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections, authorize=GoAuth(settings.get("GOAUTH", ""))))
         of_direct = {name: settings[name] for name in ("GOINSECURE", "GOVCS", "GOAUTH") if settings.get(name)}
         direct = DirectGo(self.go.binary, self.go.environment(self.work, "direct", **of_direct), os.path.join(self.cache, "direct"))
         name, _key, url = sumdb.parse_gosumdb(self.gosumdb)
@@ -383,7 +384,9 @@ class _Gathering:
 
     def _choose_toolchains(self) -> None:
         """Decide which toolchains are carried, by what the spec names and what was asked for so far."""
-        named = {entry.version: entry.platforms for entry in self.spec.toolchains}
+        named: dict[str, set[str]] = {}
+        for entry in self.spec.toolchains:
+            named.setdefault(entry.version, set()).update(entry.platforms)
         targets = {build.platform for project in self.spec.projects for build in project.builds}
         targets.update(platform for project in self.spec.projects for platform in project.platforms)
         targets.update(platform for tool in self.spec.tools for platform in tool.platforms)
@@ -392,7 +395,29 @@ class _Gathering:
         self.carried_toolchains = toolchain.to_carry(named, asked, targets or {self.go.platform}, own, self.go.platform)
         versions = [(toolchain.MODULE, toolchain.module_version(version, platform)) for version, platform in self.carried_toolchains]
         self.store.require(versions, "the toolchains")
+        brought = self._take_archives()
+        versions = [version for version in versions if version not in brought]
         self._begin(versions, versions)
+
+    def _take_archives(self) -> set[closure.Version]:
+        """Toolchains that the user brought as official archives; in check mode only which they are."""
+        brought = set()
+        for entry in self.spec.toolchains:
+            if entry.archive:
+                platform = entry.platforms[0]
+                brought.add((toolchain.MODULE, toolchain.module_version(entry.version, platform)))
+                if not self.options.check:
+                    archive.supply(
+                        self.store,
+                        entry.archive.source,
+                        entry.archive.sha256,
+                        entry.version,
+                        platform,
+                        os.path.join(self.fetched, "archives"),
+                        self.fetcher,
+                        self.gosumdb,
+                    )
+        return brought
 
     def _pin_toolchain(self, asked: t.Mapping[str, str]) -> str:
         """The release for those who ask for none; where nothing else decides, the lock pins it."""

@@ -42,21 +42,25 @@ class ModuleProxy:
     """A context manager; ``url`` is what GOPROXY gets.
 
     ``asked``: the paths of all requests so far. ``answers``: path to (status, body), in place of what upstream says.
+    ``elsewhere``: the status of all other paths, in place of what upstream says; 0 for that.
     ``on_request``: is called with each path before it's answered. ``mishaps``: path to what happens to its next requests, in this order.
 
     :param cache: a directory for upstream's answers.
     :param credentials: "user:password" without which nothing is given.
     :param certificate: a PEM file with key and certificate, for https.
+    :param authorization: the Authorization header without which nothing is given, in place of the one that ``credentials`` make.
     """
 
-    def __init__(self, cache: pathlib.Path, credentials: str = "", certificate: pathlib.Path | None = None) -> None:
+    def __init__(self, cache: pathlib.Path, credentials: str = "", certificate: pathlib.Path | None = None, authorization: str = "") -> None:
         self.asked: list[str] = []
         self.answers: dict[str, Answer] = {}
+        self.elsewhere = 0
         self.on_request: t.Callable[[str], None] = lambda path: None
         self.mishaps: dict[str, list[Mishap]] = {}
         self.over = threading.Event()
         self._cache = cache
         self._credentials = credentials
+        self._authorization = authorization or ("Basic " + base64.b64encode(credentials.encode()).decode() if credentials else "")
         self._upstream = upstream()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
         self._scheme = "http"
@@ -84,13 +88,15 @@ class ModuleProxy:
         return [path for path in self.asked if path.endswith(".zip")]
 
     def allows(self, authorization: str) -> bool:
-        return not self._credentials or authorization == "Basic " + base64.b64encode(self._credentials.encode()).decode()
+        return not self._authorization or authorization == self._authorization
 
     def answer(self, path: str) -> Answer:
         """What ``path`` (such as /rsc.io/quote/@v/list) gives: an answer set by the test, or upstream's."""
         self.on_request(path)
         if path in self.answers:
             return self.answers[path]
+        if self.elsewhere:
+            return self.elsewhere, b"not here"
         kept = self._cache / hashlib.sha256(path.encode()).hexdigest()
         if kept.exists():
             return 200, kept.read_bytes()

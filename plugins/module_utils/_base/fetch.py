@@ -26,8 +26,8 @@ import types
 import typing as t
 import urllib.parse
 
-from .errors import AirgapError, FetchFailed, ToolMissing
-from .network import Proxies, netrc, trusted_certificates
+from .errors import AirgapError, CommandFailed, FetchFailed, ToolMissing
+from .network import Authorize, Proxies, Refused, netrc, trusted_certificates
 from .transfers import BULK, HAS_PYCURL, SMALL, URGENT, Answer, Closed, Exchange, Route, Transfers
 from .urls import bare_url, basic_header, is_url, origin_of, public_url, scheme_of, scrub, userinfo_header
 
@@ -99,7 +99,15 @@ class _Refusal(Exception):
     """One attempt's failure: whether another one may help, and when the server asked for it (seconds)."""
 
     def __init__(
-        self, said: str, *, status: t.Optional[int] = None, answer: str = "", final: bool = False, wait: t.Optional[float] = None, hint: str = ""
+        self,
+        said: str,
+        *,
+        status: t.Optional[int] = None,
+        answer: str = "",
+        final: bool = False,
+        wait: t.Optional[float] = None,
+        hint: str = "",
+        head: str = "",
     ) -> None:
         super().__init__(said)
         self.said = said
@@ -108,6 +116,7 @@ class _Refusal(Exception):
         self.final = final
         self.wait = wait
         self.hint = hint
+        self.head = head
 
 
 def _retry_after(value: str) -> t.Optional[float]:
@@ -152,7 +161,7 @@ def _refused(answer: Answer) -> _Refusal:
         said += " " + http.HTTPStatus(answer.status).phrase
     hint = ""
     if answer.status in (401, 403):
-        hint = "if it needs credentials, put them into the netrc file"
+        hint = "if it needs credentials, put them into the netrc file, or let GOAUTH give them (go help goauth)"
     elif answer.status == 407:
         hint = "put the proxy's user name and password into HTTPS_PROXY or HTTP_PROXY"
     return _Refusal(
@@ -162,7 +171,16 @@ def _refused(answer: Answer) -> _Refusal:
         final=answer.status not in _AGAIN,
         wait=_retry_after(answer.headers.get("retry-after", "")),
         hint=hint,
+        head=_head(answer) if 400 <= answer.status < 500 and answer.status not in (*_AGAIN, 407) else "",
     )
+
+
+def _head(answer: Answer) -> str:
+    """An answer's status line and headers."""
+    phrase = ""
+    with contextlib.suppress(ValueError):
+        phrase = " " + http.HTTPStatus(answer.status).phrase
+    return "\n".join([f"HTTP/1.1 {answer.status}{phrase}", *(f"{name.title()}: {value}" for name, value in answer.headers.items()), "", ""])
 
 
 class _Sink(t.Protocol):
@@ -315,7 +333,10 @@ class _Job:
         self._stop = stop
         self._attempt = 1
         self._hops = 0
-        self._authorization = ""
+        self._credentials: t.Mapping[str, str] = {}
+        self._sent: t.Mapping[str, str] = {}
+        self._anew: t.Optional[t.Mapping[str, str]] = None
+        self._asked_anew = False
         self._fresh = False
 
     def begin(self, after: float = 0.0) -> None:
@@ -323,14 +344,15 @@ class _Job:
         try:
             self._here, self._hops = self._url, 0
             self._sink.begin()
-            self._authorization = self._fetcher.authorization(self._url)
+            self._sent = self._anew if self._anew is not None else self._fetcher.credentials(self._url)
+            self._credentials = self._sent
             self._ask(after)
         except (_Refusal, AirgapError, Closed) as exc:
             self._end(exc)
 
     def _ask(self, after: float = 0.0) -> None:
         route = self._fetcher.route(self._here)
-        headers = (*_USUAL, "Authorization: " + self._authorization) if self._authorization else _USUAL
+        headers = (*_USUAL, *(f"{name}: {value}" for name, value in self._credentials.items()))
         url = bare_url(self._here)
         if not _ENCODED.fullmatch(url):
             # What no URL may hold is encoded, as browsers do.
@@ -370,9 +392,9 @@ class _Job:
         if self._hops > REDIRECTS:
             raise _Refusal(f"more than {REDIRECTS} redirects, the last to {public_url(there)}", final=True)
         if userinfo_header(there):
-            self._authorization = self._fetcher.authorization(there)
+            self._credentials = self._fetcher.credentials(there)
         elif origin_of(there) != origin_of(here):
-            self._authorization = ""
+            self._credentials = {}
         self._here = there
         self._ask()
 
@@ -383,6 +405,29 @@ class _Job:
             self._attempt += 1
             self.begin(wait)
             return
+        if isinstance(exc, _Refusal) and exc.head and not self._asked_anew and self._fetcher.may_ask_anew(self._url):
+            self._asked_anew = True
+            # Who knows the credentials may be a program that takes its time, and this thread serves all transfers.
+            threading.Thread(target=self._authorize_anew, args=(exc,), name="credentials", daemon=True).start()
+            return
+        self._give_up(exc)
+
+    def _authorize_anew(self, refusal: _Refusal) -> None:
+        """One more try, where a refusal brings other credentials to light."""
+        try:
+            self._anew = self._fetcher.credentials(self._url, Refused(refusal.status or 0, refusal.head, self._sent))
+        except CommandFailed as exc:
+            refusal.hint = exc.sentence()
+            self._give_up(refusal)
+        except BaseException as exc:  # pylint: disable=broad-except - whoever waits must hear of it
+            self._give_up(exc)
+        else:
+            if self._anew == self._sent:
+                self._give_up(refusal)
+            else:
+                self.begin()
+
+    def _give_up(self, exc: BaseException) -> None:
         if isinstance(self._sink, _File):
             self._sink.discard()
         self._then(_explained(exc, self._url, self._attempt))
@@ -411,8 +456,8 @@ class Fetcher:
     Tries again after connection errors, time-outs, truncated bodies and the statuses 408, 425, 429, 500, 502, 503 and 504,
     with exponential backoff and full jitter, or when Retry-After says. Any other status is final.
 
-    Credentials come from the URL, or for https from the netrc file ($NETRC, ~/.netrc), and go to that origin only. As with
-    the go command, they are never sent over plain http, and https never redirects to http.
+    Credentials come from the URL, or for https from ``authorize``, and go to that origin only. As with the go command, they are never
+    sent over plain http, and https never redirects to http.
 
     :param connections: to one server at most; what needs more waits.
     :param attempts: how often one thing is tried.
@@ -421,6 +466,7 @@ class Fetcher:
     :param base_wait: seconds; the upper bound of the first wait, doubled for each that follows.
     :param longest_wait: seconds; the bound of any wait, Retry-After's included.
     :param pause: is told the seconds that a wait is to last, and gives those that it will.
+    :param authorize: gives headers for https URLs that have no credentials of their own; None for the netrc file ($NETRC, ~/.netrc).
     :raises ToolMissing: no pycurl.
     """
 
@@ -434,6 +480,7 @@ class Fetcher:
         base_wait: float = 0.5,
         longest_wait: float = 60,
         pause: t.Callable[[float], float] = lambda seconds: seconds,
+        authorize: t.Optional[Authorize] = None,
     ) -> None:
         if not HAS_PYCURL:
             raise ToolMissing(
@@ -447,6 +494,7 @@ class Fetcher:
         self._base_wait = base_wait
         self._longest_wait = longest_wait
         self._pause = pause
+        self._authorize = authorize or self._by_netrc
         self._proxies = Proxies()
         self._lock = threading.Lock()
         self._routes: dict[tuple[str, str, int], Route] = {}
@@ -562,23 +610,30 @@ class Fetcher:
         wait = random.uniform(0, self._base_wait * 2 ** (attempt - 1)) if refusal.wait is None else refusal.wait
         return self._pause(min(wait, self._longest_wait))
 
-    def authorization(self, url: str) -> str:
-        """The Authorization header for a URL; empty for none."""
+    def credentials(self, url: str, refused: t.Optional[Refused] = None) -> t.Mapping[str, str]:
+        """The headers that carry a URL's credentials; none of them where there are none.
+
+        :param refused: what a server said to those that were sent.
+        :raises CommandFailed: who has to know them failed.
+        """
         header = userinfo_header(url)
         if header:
             if scheme_of(url) != "https":
                 raise _Refusal("refusing to send credentials over plain http", final=True, hint="use https, or take the credentials out of the URL")
-            return header
-        if scheme_of(url) != "https":
-            return ""
+            return {"Authorization": header}
+        return self._authorize(bare_url(url), refused) if scheme_of(url) == "https" else {}
+
+    def may_ask_anew(self, url: str) -> bool:
+        """Whether a refusal can bring other credentials to light."""
+        return scheme_of(url) == "https" and not userinfo_header(url)
+
+    def _by_netrc(self, url: str, refused: t.Optional[Refused] = None) -> t.Mapping[str, str]:
         with self._lock:
             if self._credentials is None:
                 self._credentials = netrc()
             credentials = self._credentials
-        if not credentials:
-            return ""
         pair = credentials.get(urllib.parse.urlsplit(url).hostname or "")
-        return basic_header(*pair) if pair else ""
+        return {"Authorization": basic_header(*pair)} if pair else {}
 
     def route(self, url: str) -> Route:
         """The connections for a URL: straight, or through its proxy."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the airgap.golang authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the environment says about the network, as the go command reads it: netrc, private CAs, proxies.
+"""What the environment says about the network, as the go command reads it: netrc, private CAs, proxies; who else may give credentials.
 
 Note that this module util is PRIVATE to the collection: it can change at any time.
 """
@@ -9,14 +9,39 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import ipaddress
 import os
 import re
 import ssl
+import typing as t
 import urllib.request
 
 from .errors import SpecInvalid
 from .urls import origin_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused:
+    """A server's 4xx answer to a request: its ``status``, its ``head`` (status line and headers, each on a line of its own, then an empty
+    one), and the headers that were ``sent`` because an Authorize had given them."""
+
+    status: int
+    head: str
+    sent: t.Mapping[str, str]
+
+
+class Authorize(t.Protocol):
+    """Gives the headers that authenticate a request. Called from many threads."""
+
+    def __call__(self, url: str, refused: t.Optional[Refused] = None) -> t.Mapping[str, str]:
+        """The headers for ``url`` (https, without credentials), none where nothing is known.
+
+        Asked before a request, and once more with ``refused`` after a 4xx answer. The request is repeated when the headers are others then.
+
+        :raises CommandFailed: whoever has to know them failed.
+        """
+
 
 _CERTIFICATE = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----[^-]+-----END (?:X509 )?CERTIFICATE-----")
 

@@ -20,12 +20,19 @@ from .._base.errors import CommandFailed, ToolMissing
 
 # What of the caller's environment go, git and ssh need; the rest can only change results.
 _PASSED = re.compile(r"PATH|HOME|USER|LOGNAME|LANG|TMPDIR|SSH_.*|GIT_.*|SSL_CERT_(FILE|DIR)|NETRC|((https?|no|all)_proxy)", re.IGNORECASE)
+# No underscore: what begins with GOOGLE_ belongs to others.
+_GO_SETTING = re.compile(r"GO[0-9A-Z]*|CGO_.*")
 _ASKED = ("GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "GOINSECURE", "GOVCS", "GOAUTH", "GOHOSTOS", "GOHOSTARCH", "GOVERSION")
 
 
 def passed_environment() -> dict[str, str]:
     """The part of our environment that the go command gets."""
     return {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
+
+
+def whole_environment() -> dict[str, str]:
+    """All of our environment but for Go's own settings: git, ssh and whatever helps them to credentials may read any of it."""
+    return {name: value for name, value in os.environ.items() if not _GO_SETTING.fullmatch(name)}
 
 
 def find_go(given: str = "") -> str:

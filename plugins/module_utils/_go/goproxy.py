@@ -21,15 +21,21 @@ import threading
 import typing as t
 import urllib.parse
 
-from .._base.errors import CommandFailed, FetchFailed, SpecInvalid
+from .._base.errors import CommandFailed, FetchFailed, SpecInvalid, ToolMissing
 from .._base.fetch import ANSWER, Downloaded, Fetcher, NotFetched, Outcome
 from .._base.files import link_or_copy, sha256_of
 from .._base.flight import Flights
 from .._base.process import Finished, run
 from .._base.urls import public_url, scrub
+from .advice import advice
+from .command import whole_environment
 from .escape import EXTENSIONS, check_module, escape_path, is_exact, proxy_path, unescape_version
+from .gitconfig import without_passwords_in_arguments
 
 ABSENT = (404, 410)
+
+#: Seconds for asking git why.
+PATIENCE = 60.0
 
 _SUMDB = re.compile(r"(?P<name>[^/]+(?:/[^/]+)*?)/(?P<what>supported|latest|lookup/.+|tile/.+)")
 
@@ -404,7 +410,9 @@ def _none_had(label: str, said: t.Sequence[tuple[Entry, FetchFailed]]) -> NotFet
         answer = getattr(exc, "answer", "") or exc.message
         statuses.append(status)
         served = status is not None and entry.kind == "url" and not entry.url.startswith("file:")
-        words.append(f"{entry.name} said {status} {answer}".rstrip() if served else f"{entry.name}: {answer}")
+        # Here and not as the error's own hint: it may be one of many that are told in one sentence.
+        hint = f" ({exc.hint})" if exc.hint else ""
+        words.append((f"{entry.name} said {status} {answer}".rstrip() if served else f"{entry.name}: {answer}") + hint)
         details.append({"entry": entry.name, "status": status, "answer": answer, "subject": label})
     telling = next((index for index, status in enumerate(statuses) if status not in ABSENT), 0)
     return NotFetched(
@@ -413,7 +421,6 @@ def _none_had(label: str, said: t.Sequence[tuple[Entry, FetchFailed]]) -> NotFet
         answer=str(details[telling]["answer"]),
         attempts=max(getattr(exc, "attempts", 1) for _entry, exc in said),
         subject=label,
-        hint=said[telling][1].hint,
         details=details,
     )
 
@@ -422,7 +429,8 @@ class DirectGo:
     """Version control, by way of the go command with GOPROXY=direct. Thread-safe; each thing is asked once, one at a time per module.
 
     :param go_binary: the go command.
-    :param env: its complete environment. GOSUMDB, GONOSUMDB and GOPRIVATE in it count: go proves what it downloads.
+    :param env: the part of its environment that is chosen; of ours, it gets what isn't Go's on top. GOSUMDB, GONOSUMDB and GOPRIVATE in it
+        count, since go proves what it downloads, and GOAUTH.
     :param cache_dir: GOMODCACHE for it, which it fills; files live there as long as it does.
     :param timeout: seconds for one module.
     """
@@ -430,6 +438,7 @@ class DirectGo:
     def __init__(self, go_binary: str, env: t.Mapping[str, str], cache_dir: str, timeout: float = 1800) -> None:
         self._go = go_binary
         self._env = {
+            **whole_environment(),
             **env,
             "GOPROXY": "direct",
             "GOMODCACHE": os.path.abspath(cache_dir),
@@ -438,6 +447,7 @@ class DirectGo:
             "GOWORK": "off",
         }
         self._timeout = timeout
+        self._git: Flights[str, dict[str, str]] = Flights()
         self._versions: Flights[tuple[str, str], t.Mapping[str, t.Any]] = Flights()
         self._listed: Flights[tuple[str, str], t.Mapping[str, t.Any]] = Flights()
         self._lock = threading.Lock()
@@ -477,19 +487,35 @@ class DirectGo:
         # A directory of its own: a go.mod above the current one would take part.
         with one_at_a_time, tempfile.TemporaryDirectory() as nowhere:
             try:
-                finished = run([self._go, *argv], env=self._env, cwd=nowhere, timeout=self._timeout, check=False, what=f"go {argv[0]}")
-            except CommandFailed as exc:
+                env = self._git.once("", lambda: without_passwords_in_arguments(self._env))
+                finished = run([self._go, *argv], env=env, cwd=nowhere, timeout=self._timeout, check=False, what=f"go {argv[0]}")
+            except (CommandFailed, ToolMissing) as exc:
                 raise NotFetched(f"{module}@{version}: {exc.message}", answer=exc.message, subject=f"{module}@{version}", hint=exc.hint) from exc
         answer, error = _read_answer(finished)
+        if "no secure protocol found" in error:
+            error += self._said_by_git(module, env)
         if error:
             raise NotFetched(
                 f"{module}@{version} can't be had from version control: {error}",
                 status=404 if _GONE.search(error) else None,
                 answer=error[:ANSWER],
                 subject=f"{module}@{version}",
-                hint="" if _GONE.search(error) else "check the network and git's credentials: git ls-remote must work without questions",
+                hint=advice(error) or ("" if _GONE.search(error) else "check the network and git's credentials: git ls-remote must work without questions"),
             )
         return answer
+
+
+    def _said_by_git(self, module: str, env: t.Mapping[str, str]) -> str:
+        """For a path with .git in it, go tries one protocol after another and keeps to itself why none worked."""
+        repository = re.match(r"(.+?)\.git(?:/|$)", module)
+        if not repository:
+            return ""
+        env = {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes", **env, "GIT_TERMINAL_PROMPT": "0"}
+        try:
+            asked = run(["git", "ls-remote", "-q", "--", f"https://{repository[1]}"], env=env, cwd="/", timeout=PATIENCE, check=False)
+        except (CommandFailed, ToolMissing) as exc:
+            return f": {exc.message}"
+        return f": {scrub(asked.stderr)}" if asked.status else ""
 
 
 def _read_answer(finished: Finished) -> tuple[dict[str, t.Any], str]:

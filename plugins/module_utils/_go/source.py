@@ -14,13 +14,14 @@ import os
 import re
 import shutil
 import typing as t
-import urllib.parse
 
 from .._base import process
 from .._base.errors import CommandFailed, FetchFailed, SpecInvalid
 from .._base.files import CHUNK, sha256_of
-from .._base.urls import basic_header, scrub
-from .command import passed_environment
+from .._base.urls import scrub
+from .advice import advice
+from .command import whole_environment
+from .gitconfig import add_config, split_userinfo, without_passwords_in_arguments
 from .modzip import ModuleZip
 
 VERSION_CONTROL = (".git", ".hg", ".svn", ".bzr", "_darcs")
@@ -95,9 +96,9 @@ def copy_directory(root: str, dest: str, exclude: t.Sequence[str] = ()) -> None:
 
 def _git(argv: t.Sequence[str], what: str, cwd: t.Optional[str] = None, credentials: t.Optional[t.Mapping[str, str]] = None) -> str:
     # A question for a password would hang where nobody can answer.
-    environment = dict(passed_environment(), GIT_TERMINAL_PROMPT="0", **(credentials or {}))
+    environment = dict(whole_environment(), GIT_TERMINAL_PROMPT="0", **(credentials or {}))
     environment.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
-    return process.run(["git", *argv], cwd=cwd, env=environment, timeout=1800, what=what).stdout
+    return process.run(["git", *argv], cwd=cwd, env=without_passwords_in_arguments(environment), timeout=1800, what=what).stdout
 
 
 def split_credentials(url: str) -> tuple[str, dict[str, str]]:
@@ -105,21 +106,11 @@ def split_credentials(url: str) -> tuple[str, dict[str, str]]:
 
     In a URL they'd be in argv, for every user of this machine to see, and in git's own messages.
     """
-    parts = urllib.parse.urlsplit(url)
-    userinfo, at, host = parts.netloc.rpartition("@")
-    if not at or parts.scheme not in ("http", "https"):
+    bare, setting = split_userinfo(url)
+    if not setting[0]:
         return url, {}
-    user, _colon, password = userinfo.partition(":")
-    bare = urllib.parse.urlunsplit((parts.scheme, host, parts.path, parts.query, parts.fragment))
-    try:
-        count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-    except ValueError:
-        count = 0
-    return bare, {
-        "GIT_CONFIG_COUNT": str(count + 1),
-        f"GIT_CONFIG_KEY_{count}": f"http.{parts.scheme}://{host}/.extraHeader",
-        f"GIT_CONFIG_VALUE_{count}": "Authorization: " + basic_header(urllib.parse.unquote(user), urllib.parse.unquote(password)),
-    }
+    added = add_config({"GIT_CONFIG_COUNT": os.environ.get("GIT_CONFIG_COUNT", "")}, [setting])
+    return bare, added
 
 
 def git_commit(url: str, ref: str) -> str:
@@ -168,7 +159,8 @@ def clone(url: str, ref: str, commit: str, dest: str) -> None:
 
 def _not_had(url: str, ref: str, why: str) -> FetchFailed:
     shown, words = scrub(url), scrub(why)
-    return FetchFailed(f"{shown} at {ref} can't be had: {words}", subject=shown, found=words, hint="check the address, the ref and git's credentials")
+    hint = advice(words) or "check the address, the ref and git's credentials"
+    return FetchFailed(f"{shown} at {ref} can't be had: {words}", subject=shown, found=words, hint=hint)
 
 
 def extract_zip(path: str, module: str, version: str, dest: str) -> None:

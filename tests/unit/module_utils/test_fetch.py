@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ansible_collections.airgap.golang.plugins.module_utils._base import network
-from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, SpecInvalid
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, CommandFailed, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import CHUNK, Downloaded, Fetcher, NotFetched
 from ansible_collections.airgap.golang.plugins.module_utils._base.flight import Flights
 
@@ -702,6 +702,66 @@ def test_netrc(trusted: Server, server: Server, fetcher: Fetcher, tmp_path: path
     assert "Authorization" not in server.seen[-1].headers
     fetcher.get(trusted.url("/a").replace("://", "://explicit:x@"))
     assert trusted.seen[-1].headers["Authorization"] == basic("explicit:x")
+
+
+class Tokens:
+    """An Authorize with one token after another: the next one when a server refuses one."""
+
+    def __init__(self, *tokens: str) -> None:
+        self.tokens = list(tokens)
+        self.refused: list[network.Refused] = []
+        self.urls: list[str] = []
+
+    def __call__(self, url: str, refused: network.Refused | None = None) -> t.Mapping[str, str]:
+        self.urls.append(url)
+        if refused:
+            self.refused.append(refused)
+            if len(self.tokens) > 1:
+                self.tokens.pop(0)
+            elif not self.tokens:
+                raise CommandFailed("the helper has no token", hint="log in")
+        return {"Authorization": self.tokens[0], "X-Team": "plant"} if self.tokens and self.tokens[0] else {}
+
+
+def test_whoever_authorizes_has_one_more_chance(trusted: Server, server: Server, waits: list[float]) -> None:
+    tokens = Tokens("", SECRET)
+    trusted.script["/a"] = [Reply(401, b"", {"Www-Authenticate": "Bearer"}), Reply(body=b"yours")]
+    trusted.script["/no"] = [Reply(403, b"not for you")]
+    server.script["/a"] = [Reply(401)]
+    with Fetcher(sleep=waits.append, authorize=tokens) as fetcher:
+        assert fetcher.get(trusted.url("/a")) == b"yours"
+        assert [one.headers.get("Authorization") for one in trusted.seen] == [None, SECRET] and trusted.seen[-1].headers["X-Team"] == "plant"
+        (refused,) = tokens.refused
+        assert (refused.status, refused.sent) == (401, {}) and refused.head.startswith("HTTP/1.1 401 Unauthorized\n")
+        assert "\nWww-Authenticate: Bearer\n" in refused.head and refused.head.endswith("\n\n")
+        # The same headers again: nothing to try.
+        with pytest.raises(NotFetched, match="403") as failed:
+            fetcher.get(trusted.url("/no"))
+        assert trusted.requests("/no") == 1 and tokens.refused[-1].sent == {"Authorization": SECRET, "X-Team": "plant"}
+        assert SECRET not in repr((failed.value.message, failed.value.failure()))
+        # Never over plain http, and not where the URL has its own.
+        asked = len(tokens.urls)
+        with pytest.raises(NotFetched):
+            fetcher.get(server.url("/a"))
+        with pytest.raises(NotFetched):
+            fetcher.get(trusted.url("/no").replace("://", "://gopher:pw@"))
+        assert len(tokens.urls) == asked and "Authorization" not in server.seen[-1].headers
+        tokens.tokens.clear()
+        with pytest.raises(NotFetched, match="403") as failed:
+            fetcher.get(trusted.url("/no"))
+        assert failed.value.hint == "the helper has no token; log in"
+    assert waits == []
+
+
+def test_what_authorizes_stays_with_its_host(trusted: Server, authority: Authority) -> None:
+    def authorize(url: str, refused: network.Refused | None = None) -> t.Mapping[str, str]:
+        return {"X-Token": SECRET} if url == trusted.url("/a") else {}
+
+    with serving(authority.wrap(Server())) as other, Fetcher(authorize=authorize) as fetcher:
+        trusted.script["/a"] = [Reply(302, headers={"Location": other.url("/b")})]
+        other.script["/b"] = [Reply(body=b"elsewhere")]
+        assert fetcher.get(trusted.url("/a")) == b"elsewhere"
+        assert trusted.seen[-1].headers["X-Token"] == SECRET and "X-Token" not in other.seen[-1].headers
 
 
 def test_netrc_is_read_as_go_reads_it() -> None:

@@ -263,9 +263,9 @@ def test_a_comma_stops_at_another_error(world: World, status: int) -> None:
         world.word(world.upstream(f"{world.empty.url},{server.url},{world.full.url},direct"))
     error = failed.value
     assert (error.status, error.answer, error.subject) == (status, "no licence for this module", f"{MODULE}@{VERSION} (.info)")
-    assert error.message == (
-        f"{MODULE}@{VERSION} (.info) can't be had: {world.empty.url}: No such file or directory; {server.url} said {status} no licence for this module"
-    )
+    hint = " (if it needs credentials, put them into the netrc file, or let GOAUTH give them (go help goauth))" if status in (401, 403) else ""
+    said = f"{world.empty.url}: No such file or directory; {server.url} said {status} no licence for this module{hint}"
+    assert error.message == f"{MODULE}@{VERSION} (.info) can't be had: {said}"
     assert error.details == [
         {"entry": world.empty.url, "status": 404, "answer": "No such file or directory", "subject": error.subject},
         {"entry": server.url, "status": status, "answer": "no licence for this module", "subject": error.subject},
@@ -347,7 +347,7 @@ def test_login_pages_are_no_modules(world: World) -> None:
     for ext in ("info", "mod", "zip"):
         with pytest.raises(NotFetched, match=r"the answer is not a.*DOCTYPE") as failed:
             world.upstream(f"{server.url},{world.full.url}").fetch(MODULE, VERSION, ext, str(world.directory / "x"))
-        assert failed.value.status is None and "log in" in failed.value.hint
+        assert failed.value.status is None and "log in" in failed.value.message
     for what in ("@v/list", "@latest", "@v/main.info"):
         with pytest.raises(NotFetched, match="the answer is not a"):
             world.upstream(server.url).query(MODULE, what)
