@@ -395,29 +395,15 @@ class _Gathering:
         self.carried_toolchains = toolchain.to_carry(named, asked, targets or {self.go.platform}, own, self.go.platform)
         versions = [(toolchain.MODULE, toolchain.module_version(version, platform)) for version, platform in self.carried_toolchains]
         self.store.require(versions, "the toolchains")
-        brought = self._take_archives()
-        versions = [version for version in versions if version not in brought]
+        archives = {(entry.version, entry.platforms[0]): entry.archive for entry in self.spec.toolchains if entry.archive}
+        if self.options.check:
+            brought = [(toolchain.MODULE, toolchain.module_version(*pair)) for pair in archives]
+            versions = [version for version in versions if version not in brought]
+        else:
+            directory = os.path.join(self.fetched, "archives")
+            for pair, brings in archives.items():
+                archive.supply(self.store, brings.source, brings.sha256, *pair, directory, self.fetcher, self.gosumdb)
         self._begin(versions, versions)
-
-    def _take_archives(self) -> set[closure.Version]:
-        """Toolchains that the user brought as official archives; in check mode only which they are."""
-        brought = set()
-        for entry in self.spec.toolchains:
-            if entry.archive:
-                platform = entry.platforms[0]
-                brought.add((toolchain.MODULE, toolchain.module_version(entry.version, platform)))
-                if not self.options.check:
-                    archive.supply(
-                        self.store,
-                        entry.archive.source,
-                        entry.archive.sha256,
-                        entry.version,
-                        platform,
-                        os.path.join(self.fetched, "archives"),
-                        self.fetcher,
-                        self.gosumdb,
-                    )
-        return brought
 
     def _pin_toolchain(self, asked: t.Mapping[str, str]) -> str:
         """The release for those who ask for none; where nothing else decides, the lock pins it."""

@@ -306,7 +306,7 @@ def _downloaded(entry: Resource, path: str, fetcher: Fetcher, stage: t.Optional[
         sha256, size = sha256_of(path)
         if sha256 == entry.sha256:
             return _Done(Taken(path, sha256, size))
-    arrived = fetcher.download(entry.file.source, path, None if stage is None else lambda count: stage.advance(0, count))
+    arrived = fetcher.download(entry.file.source, path, None if stage is None else lambda count: stage.advance(0, count), bulk=True)
     if arrived.sha256 != entry.sha256:
         os.unlink(path)
         raise _refused(entry.file.origin(), entry.file, arrived.sha256, "look what is there now; if that is right, let the spec's sha256 say so")

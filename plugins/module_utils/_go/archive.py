@@ -140,7 +140,7 @@ def obtain(source: str, sha256: str, version: str, platform: str, directory: str
         raise SpecInvalid(f"there is no archive {source}", subject=source, hint="archives come from the connected control node, or by URL")
     try:
         # A file is copied too: what is read below must be what was hashed.
-        found = fetcher.download(source if _is_url(source) else pathlib.Path(os.path.abspath(source)).as_uri(), archive)
+        found = fetcher.download(source if _is_url(source) else pathlib.Path(os.path.abspath(source)).as_uri(), archive, bulk=True)
         if found.sha256 != sha256.lower():
             raise refusals("has another SHA-256 than the spec says", expected=sha256.lower(), found=found.sha256)
         paths = {ext: os.path.join(directory, f"{number}.{ext}") for ext in ("info", "mod", "zip")}

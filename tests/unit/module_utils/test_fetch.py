@@ -728,7 +728,7 @@ def test_whoever_authorizes_has_one_more_chance(trusted: Server, server: Server,
     trusted.script["/a"] = [Reply(401, b"", {"Www-Authenticate": "Bearer"}), Reply(body=b"yours")]
     trusted.script["/no"] = [Reply(403, b"not for you")]
     server.script["/a"] = [Reply(401)]
-    with Fetcher(sleep=waits.append, authorize=tokens) as fetcher:
+    with Fetcher(pause=noting(waits), authorize=tokens) as fetcher:
         assert fetcher.get(trusted.url("/a")) == b"yours"
         assert [one.headers.get("Authorization") for one in trusted.seen] == [None, SECRET] and trusted.seen[-1].headers["X-Team"] == "plant"
         (refused,) = tokens.refused

@@ -62,8 +62,8 @@ def network() -> Network:
 def test_without_a_lock_everything_loose_is_asked_once(network: Network) -> None:
     resolved = loose.resolve(spec(), None, network.ask, commit_of=network.commit_of)
     assert network.asked == [
+        Question("either", "rsc.io/quote", "latest"),
         Question("module", "github.com/mikefarah/yq/v4", "v4.54"),
-        Question("module", "rsc.io/quote", "latest"),
         Question("package", "golang.org/x/tools/cmd/stringer", "upgrade"),
         (GIT, "main"),
     ]
@@ -93,7 +93,7 @@ def test_only_what_is_new_is_asked_and_stale_pins_go(network: Network) -> None:
 def test_upgrade_asks_again_from_the_pins(network: Network) -> None:
     loose.resolve(spec(), Lock(PINS), network.ask, upgrade=True, commit_of=network.commit_of)
     assert Question("package", "golang.org/x/tools/cmd/stringer", "upgrade", "v0.50.0") in network.asked
-    assert Question("module", "rsc.io/quote", "latest", "v1.5.1") in network.asked
+    assert Question("either", "rsc.io/quote", "latest", "v1.5.1") in network.asked
     assert (GIT, "main") in network.asked
 
 
