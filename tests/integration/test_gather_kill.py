@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
+import subprocess
+import sys
 import threading
 import time
 import typing as t
@@ -29,9 +32,9 @@ class Moment(t.NamedTuple):
 
 
 MOMENTS = {
-    "fetch": Moment("staging/fetch/golang.org/toolchain/@v/*.zip", LAST_ZIP),
-    "snapshot": Moment("staging/.gather.*/proxy", "/sumdb/sum.golang.org/tile/"),
-    "proof": Moment("staging/.gather.*/offline/modcache/github.com"),
+    "fetch": Moment("staging/fetch/modules/golang.org/toolchain/@v/*.zip", LAST_ZIP),
+    "snapshot": Moment("staging/.gather.*/sumdb", "/sumdb/sum.golang.org/tile/"),
+    "probe": Moment("staging/.gather.*/online/modcache/github.com"),
     "blobs": Moment("blobs/sha256/*"),
     "tree": Moment("trees/*"),
 }
@@ -74,6 +77,27 @@ def test_a_killed_gather_leaves_nothing_and_the_next_one_finishes(connected: Sit
     assert os.listdir(depot.staging) in ([], ["fetch"] if was_done else []) and os.listdir(os.path.join(depot.path, "trees")) == ["000001-unsealed"]
     # A line is written before what it tells of: of the one that was killed it may stand there, and nothing else.
     assert [entry["generation"] for entry in depot.audit.entries()] in (["000001-unsealed"], ["000001-unsealed"] * (2 if moment == "tree" else 1))
+
+
+def test_a_killed_rehearsal_leaves_the_generation_as_it_was_and_the_next_one_seals_it(connected: Site, tmp_path: pathlib.Path) -> None:
+    depot = connected.depot()
+    connected.gather(depot, make_spec(projects=[path_project(make_plant(tmp_path / "plant"))]))
+    index = pathlib.Path(depot.path, "index.json").read_bytes()
+    for moment in ("staging/.rehearse.*/offline/modcache/github.com", "staging/.rehearse.*/builds/plant"):
+        argv = [sys.executable, "-m", "ansible_collections.airgap.golang.plugins.modules.rehearse"]
+        process = subprocess.Popen(argv, env=connected.shell(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin
+        json.dump({"ANSIBLE_MODULE_ARGS": {"depot": depot.path, "_ansible_remote_tmp": str(tmp_path)}}, process.stdin)
+        process.stdin.close()
+        while process.poll() is None and not exists(depot, moment):
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        assert process.returncode == -9 and pathlib.Path(depot.path, "index.json").read_bytes() == index
+        wait_for_helpers(depot)
+    assert connected.rehearse(depot).changed
+    check_tree(os.path.join(depot.path, "current"))
+    assert os.listdir(depot.staging) == [] and os.listdir(os.path.join(depot.path, "trees")) == ["000001"]
 
 
 def exists(depot: Depot, pattern: str) -> bool:

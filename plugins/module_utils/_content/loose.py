@@ -33,7 +33,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 class Resolved:
     """A spec in which every version is exact.
 
-    ``spec``: refs stay in it as they are. ``commits``: what they mean, by project name; ``file_commits``: by a file's dest.
+    ``spec``: refs stay in it as they are. ``commits``: what they mean, by project name; ``file_commits``: by a file's dest, where
+    it could be told.
     ``pins``: what each loose thing of the spec means, for the lock.
     """
 
@@ -75,7 +76,7 @@ def resolve(spec: Spec, lock: t.Optional[Lock], ask: Ask, frozen: bool = False, 
             tools=tuple(dict.fromkeys(dataclasses.replace(tool, version=pins.get(tool_pin(tool), tool.version)) for tool in spec.tools)),
         ),
         {project.name: pins.get(project_pin(project), project.ref) for project in spec.projects if project.git},
-        {file.dest: pins.get(file_pin(file), file.ref) for file in spec.files if file.ref},
+        {file.dest: pins.get(file_pin(file), file.ref) for file in spec.files if file_pin(file) in pins or _COMMIT.fullmatch(file.ref)},
         pins,
     )
 
@@ -162,7 +163,9 @@ def _answers(
                 commit = commits[at].result()
                 answers.update((name, commit) for name, wish in wanted.items() if wish == at)
             except FetchFailed as exc:
-                failures.append(exc)
+                # A resource that can't be had is told with all that can't, when all was tried.
+                if any(wish == at and name.startswith("project ") for name, wish in wanted.items()):
+                    failures.append(exc)
     if failures:
         raise _together(failures)
     return answers
