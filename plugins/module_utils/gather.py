@@ -180,7 +180,7 @@ class _Gathering:
                 return Outcome(True, None, self.warnings, self.phases, self._would_fetch(taking.moved()))
         with self._phase("check"):
             sums = self._check()
-            database = self._snapshot(sums)
+            database = self._database(sums)
         with self._phase("store"):
             gathered = self._gathered(inputs, taking.settle(), sums, database)
             document = layers.document(gathered, self.depot.next_number())
@@ -301,6 +301,7 @@ class _Gathering:
         modules = os.path.join(self.fetched, "modules")
         self.store = ModuleStore(modules, upstream, earlier.held, hashers, self.reporter.stage("gather: module files"), self.options.connections)
         self.stack.callback(self.store.close)
+        self.snapshots = self.stack.enter_context(concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="snapshot"))
         if self.options.check:
             self.estimate = Estimate(chain, noproxy, fetcher, self.options.connections)
             self.stack.callback(self.estimate.close)
@@ -438,6 +439,9 @@ class _Gathering:
                     platforms = project.platforms or sorted({name for entry in self.spec.toolchains for name in entry.platforms}) or [self.go.platform]
                     packages = closure.main_packages(self._online(root.go, ""), root)
                     root.builds = tuple(proof.default_builds(packages, project.name, platforms, project.env, project.flags, project.tags))
+        # While files still come, the database can be asked about them.
+        self.versions = self.store.expected()
+        self.snapshot = self.snapshots.submit(self._take_snapshot, self.versions, self._sums())
         self._settle()
 
     def _ask_root(self, root: closure.Root) -> None:
@@ -519,9 +523,15 @@ class _Gathering:
             hashcheck.check_sums(self.store, self.lock.sums(), "the lock", "lock_mismatch")
         return sums
 
-    def _snapshot(self, sums: t.Mapping[gosum.Key, str]) -> carrieddb.CarriedDatabase:
-        database = carrieddb.carry(
-            self.store, sums, self.gosumdb, self.go.nosumdb, self.sumdb, self._earlier().database, self.options.connections, self.reporter
+    def _take_snapshot(self, versions: t.Collection[closure.Version], sums: t.Mapping[gosum.Key, str]) -> carrieddb.CarriedDatabase:
+        return carrieddb.carry(
+            self.store, versions, sums, self.gosumdb, self.go.nosumdb, self.sumdb, self._earlier().database, self.options.connections, self.reporter
         )
+
+    def _database(self, sums: t.Mapping[gosum.Key, str]) -> carrieddb.CarriedDatabase:
+        """The snapshot of the checksum database, with which all that is in hand agrees."""
+        database = self.snapshot.result()
+        if self.store.expected() != self.versions:
+            database = self._take_snapshot(self.store.expected(), sums)
         hashcheck.check_records(self.store, database.records)
         return database

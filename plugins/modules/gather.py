@@ -13,10 +13,8 @@ description:
   - On the connected side, makes the next generation of a depot from a spec.
   - Which modules are needed is decided by the go command. Files are fetched in parallel by the collection's own fetcher, through
     the chain of proxies in E(GOPROXY), each hashed as it arrives and compared with C(go.sum) and the checksum database.
-  - The set is proved before it's stored. In a network namespace of its own, with a new module cache, C(go mod download),
-    C(go mod verify), C(go mod tidy -diff), C(go list -m all) and C(go build) must pass from it alone.
   - Nothing is skipped. What can't be had or doesn't have the right hash fails the task, all of it by name.
-  - The generation is unsealed until M(airgap.golang.rehearse) has built its projects.
+  - The generation is unsealed until M(airgap.golang.rehearse) has shown that all of it works without a network.
 extends_documentation_fragment:
   - airgap.golang.control
 attributes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rehearse
-short_description: Build a generation's projects without a network, and seal the generation
+short_description: Do without a network what hosts will do with a generation, and seal it
 version_added: 0.1.0
 description:
   - Builds each project from the generation's tree alone, with C(go build -mod=vendor -trimpath) and the toolchain that the tree

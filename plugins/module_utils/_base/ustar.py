@@ -256,27 +256,43 @@ class Entry(t.NamedTuple):
     executable: bool = False
 
 
-def pack_tree(stream: t.IO[bytes], entries: t.Iterable[Entry], compress: bool = False) -> None:
-    """Pack files, sorted by name, into a tar whose bytes depend on names, contents and exec bits alone."""
-    target: t.IO[bytes] = stream
-    if compress:
-        # Level 6: a vendored tree shrinks to a sixth; higher levels double the time for one part in fifty.
-        target = t.cast(t.IO[bytes], gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0))
-    writer = Writer(target)
-    for entry in sorted(entries):
-        size = os.stat(entry.path).st_size
-        with open(entry.path, "rb") as reader:
-            writer.add_stream(entry.name, size, iter(lambda: reader.read(CHUNK), b""), entry.executable)  # noqa: B023
-    writer.close()
-    if compress:
-        target.close()
-
-
 class Unpacked(t.NamedTuple):
     """A file that was unpacked: its path below the destination, its hex SHA-256."""
 
     name: str
     sha256: str
+
+
+def pack_tree(stream: t.IO[bytes], entries: t.Iterable[Entry], compress: bool = False) -> list[Unpacked]:
+    """Pack files, sorted by name, into a tar whose bytes depend on names, contents and exec bits alone.
+
+    :returns: what ``unpack_tree`` would give for it.
+    """
+    target: t.IO[bytes] = stream
+    if compress:
+        # Level 6: a vendored tree shrinks to a sixth; higher levels double the time for one part in fifty.
+        target = t.cast(t.IO[bytes], gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0))
+    writer = Writer(target)
+    packed_files = []
+    for entry in sorted(entries):
+        digest = hashlib.sha256()
+        with open(entry.path, "rb") as reader:
+            size = os.fstat(reader.fileno()).st_size
+            writer.add_stream(entry.name, size, _hashed(reader, digest), entry.executable)
+        packed_files.append(Unpacked(entry.name, digest.hexdigest()))
+    writer.close()
+    if compress:
+        target.close()
+    return packed_files
+
+
+def _hashed(reader: t.IO[bytes], digest: t.Any) -> t.Iterator[bytes]:
+    while True:
+        chunk = reader.read(CHUNK)
+        if not chunk:
+            return
+        digest.update(chunk)
+        yield chunk
 
 
 def unpack_tree(stream: t.IO[bytes], dest: str, where: str) -> t.Iterator[Unpacked]:

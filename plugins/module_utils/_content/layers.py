@@ -20,6 +20,7 @@ from .._depot import manifest as oci
 from .._depot.audit import now
 from .._depot.depot import Depot
 from .._depot.generation import SCHEMA, Generation, Ref
+from .._depot.tree import AtHand
 from .._go import gosum, source
 from .._go.carrieddb import CarriedDatabase
 from .._go.closure import Root
@@ -87,14 +88,16 @@ def admit(depot: Depot, gathered: Gathered, config: t.Mapping[str, t.Any], work:
         order = sorted(range(len(packages)), key=lambda index: -len(packages[index].entries))
         packing = {index: pool.submit(_pack, depot, packages[index], os.path.join(work, f"layer-{index}.tar")) for index in order}
         layers = _zip_layers(depot, gathered, stage)
-        layers += [packing[index].result() for index in range(len(packages))]
+        packed = [packing[index].result() for index in range(len(packages))]
+    layers += [layer for layer, _files in packed]
     for dest, file in sorted(gathered.files.items()):
         layers.append(_file_layer("files/" + dest, file))
         depot.blobs.adopt(file.path, layers[-1].digest, file.size)
     encoded = oci.canonical(config)
     manifest = oci.Manifest(oci.digest_of(encoded), len(encoded), tuple(layers)).encode()
     facts = {"by": "gather", "inputs": gathered.inputs}
-    return depot.admit(Ref(int(config["generation"]), False), manifest, encoded, trace_id, facts=facts, stage=stage)
+    at_hand = {layer.digest: files for layer, files in packed}
+    return depot.admit(Ref(int(config["generation"]), False), manifest, encoded, trace_id, facts=facts, stage=stage, at_hand=at_hand)
 
 
 def _file_layer(place: str, file: Taken) -> oci.Layer:
@@ -143,7 +146,7 @@ def vendor_layer(depot: Depot, name: str, top: str, directory: str, work: str) -
         return None
     vendored = [Entry(*file) for file in source.packed_files(top, vendor)]
     package = _Package(f"projects/{name}.vendor.tar.gz", "vendor", f"projects/{name}", vendored, True, name)
-    return _pack(depot, package, os.path.join(work, f"{name}.vendor.tar"))
+    return _pack(depot, package, os.path.join(work, f"{name}.vendor.tar"))[0]
 
 
 def tool_layer(depot: Depot, binary: str, platform: str) -> oci.Layer:
@@ -155,14 +158,14 @@ def tool_layer(depot: Depot, binary: str, platform: str) -> oci.Layer:
     return layer
 
 
-def _pack(depot: Depot, package: _Package, path: str) -> oci.Layer:
+def _pack(depot: Depot, package: _Package, path: str) -> tuple[oci.Layer, list[AtHand]]:
     with open(path, "wb") as stream:
-        pack_tree(stream, package.entries, package.compress)
+        names = pack_tree(stream, package.entries, package.compress)
     sha256, size = sha256_of(path)
     media_type = oci.TAR_GZIP_TYPE if package.compress else oci.TAR_TYPE
     layer = oci.Layer("sha256:" + sha256, size, media_type, package.title, package.kind, package.unpack, project=package.project)
     depot.blobs.adopt(path, layer.digest, size, move=True)
-    return layer
+    return layer, [AtHand(name, digest, entry.path, entry.executable) for (name, digest), entry in zip(names, sorted(package.entries))]
 
 
 def document(gathered: Gathered, number: int) -> dict[str, t.Any]:

@@ -23,7 +23,7 @@ from . import manifest as oci
 from .audit import AuditLog
 from .blobs import BlobStore, is_temporary
 from .generation import Generation, Ref, parse_config
-from .tree import SUMS, lay_out
+from .tree import SUMS, AtHand, lay_out
 
 LAYOUT = oci.canonical({"imageLayoutVersion": "1.0.0"})
 DIGEST_PREFIX = "airgap.golang."
@@ -178,13 +178,14 @@ class Depot:
         facts: t.Optional[t.Mapping[str, t.Any]] = None,
         stage: t.Optional[Stage] = None,
         workers: int = 1,
+        at_hand: t.Optional[t.Mapping[str, t.Sequence[AtHand]]] = None,
     ) -> Generation:
         """Make a generation exist whose layers' blobs are all in the store already. Needs the lock.
 
         :param layers: which layers this depot holds (a host may do with some); all of them by default.
         :param replaces: an unsealed generation that this one is the sealed form of.
         :param facts: for the audit line (where it came from, who signed it).
-        :param workers: as for ``lay_out``.
+        :param workers: as for ``lay_out``. ``at_hand`` too.
         :raises DepotDamaged: a blob is missing, or the number is taken by something else.
         """
         digest = oci.digest_of(manifest)
@@ -200,7 +201,8 @@ class Depot:
             lay_out(self.blobs, held, self.tree(ref), stage, workers)
             sync_filesystem(self.path)
         else:
-            self._add(generation, {parsed.config: config, digest: manifest}, held, replaces, stage, workers, {"trace_id": trace_id, **dict(facts or {})})
+            told = {"trace_id": trace_id, **dict(facts or {})}
+            self._add(generation, {parsed.config: config, digest: manifest}, held, replaces, stage, workers, at_hand, told)
         self.point_current()
         # Last, since ``current`` may have meant it until now.
         if replaces is not None and replaces not in self.index():
@@ -215,6 +217,7 @@ class Depot:
         replaces: t.Optional[Ref],
         stage: t.Optional[Stage],
         workers: int,
+        at_hand: t.Optional[t.Mapping[str, t.Sequence[AtHand]]],
         facts: t.Mapping[str, t.Any],
     ) -> None:
         """The tree, the documents' blobs, the audit line, the index; a failure on the way leaves nothing behind but perhaps the line."""
@@ -222,7 +225,7 @@ class Depot:
         tree, fresh = self.tree(ref), self.scratch("tree")
         put: list[str] = []
         try:
-            lay_out(self.blobs, held, fresh, stage, workers)
+            lay_out(self.blobs, held, fresh, stage, workers, at_hand)
             put = self._put(documents)
             remove_tree(tree)
             os.rename(fresh, tree)

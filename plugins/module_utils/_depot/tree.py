@@ -23,13 +23,30 @@ from .manifest import EXECUTABLE, Layer
 SUMS = "SHA256SUMS"
 
 
-def lay_out(blobs: BlobStore, layers: t.Iterable[Layer], dest: str, stage: t.Optional[Stage] = None, workers: int = 1) -> None:
+class AtHand(t.NamedTuple):
+    """A file of a tar layer as it was packed: its name in the tar, its hex SHA-256, where it is on the depot's file system, whether it can be executed."""
+
+    name: str
+    sha256: str
+    path: str
+    executable: bool
+
+
+def lay_out(
+    blobs: BlobStore,
+    layers: t.Iterable[Layer],
+    dest: str,
+    stage: t.Optional[Stage] = None,
+    workers: int = 1,
+    at_hand: t.Optional[t.Mapping[str, t.Sequence[AtHand]]] = None,
+) -> None:
     """Make ``dest`` hold these layers' files and a SHA256SUMS over them (``sha256sum -c`` checks it).
 
     A tree that has some of them only gains the others: each file gets its name when it's whole, SHA256SUMS after them.
     A tar layer that was unpacked before is known by its note in ``.layers`` and not unpacked again.
 
     :param workers: processes that unpack; more than one only where no thread runs, since they are forked.
+    :param at_hand: the files of tar layers that were packed just now, by digest: they are linked, not unpacked. Nobody else may write to them.
     :raises DepotDamaged: a blob isn't here or isn't what its name says.
     """
     sums: dict[str, str] = _read_sums(os.path.join(dest, SUMS))
@@ -54,12 +71,16 @@ def lay_out(blobs: BlobStore, layers: t.Iterable[Layer], dest: str, stage: t.Opt
         if stage is not None:
             stage.advance(1, tars[index].size)
 
-    if workers > 1 and len(tars) > 1:
-        order = sorted(range(len(tars)), key=lambda index: -tars[index].size)
+    linked = [index for index, layer in enumerate(tars) if layer.digest in (at_hand or {})]
+    for index in linked:
+        finished(index, _link_all((at_hand or {})[tars[index].digest], tars[index], dest))
+    packed = [index for index in range(len(tars)) if index not in linked]
+    if workers > 1 and len(packed) > 1:
+        order = sorted(packed, key=lambda index: -tars[index].size)
         in_processes(lambda index: _unpack(blobs, tars[index], dest), order, workers, finished)
     else:
-        for index, layer in enumerate(tars):
-            finished(index, _unpack(blobs, layer, dest))
+        for index in packed:
+            finished(index, _unpack(blobs, tars[index], dest))
     sync_filesystem(dest)
     lines = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
     write_atomically(os.path.join(dest, SUMS), lines.encode("utf-8", "surrogateescape"), 0o444)
@@ -85,6 +106,21 @@ def _unpack(blobs: BlobStore, layer: Layer, dest: str) -> list[Unpacked]:
         raise _missing(layer) from None
     with stream, _in_nobodys_way(layer):
         return list(unpack_tree(stream, os.path.join(dest, layer.unpack), layer.title))
+
+
+def _link_all(files: t.Sequence[AtHand], layer: Layer, dest: str) -> list[Unpacked]:
+    top = os.path.join(dest, layer.unpack)
+    made: set[str] = set()
+    with _in_nobodys_way(layer):
+        for file in files:
+            path = os.path.join(top, file.name)
+            parent = os.path.dirname(path)
+            if parent not in made:
+                os.makedirs(parent, mode=0o755, exist_ok=True)
+                made.add(parent)
+            os.chmod(file.path, 0o555 if file.executable else 0o444)
+            link_or_copy(file.path, path)
+    return [Unpacked(file.name, file.sha256) for file in files]
 
 
 def _missing(layer: Layer) -> DepotDamaged:

@@ -53,6 +53,7 @@ def without_url(gosumdb_setting: str) -> str:
 
 def carry(
     store: ModuleStore,
+    versions: t.Collection[Version],
     sums: t.Mapping[gosum.Key, str],
     gosumdb_setting: str,
     nosumdb: str,
@@ -61,7 +62,9 @@ def carry(
     connections: int,
     reporter: Reporter,
 ) -> CarriedDatabase:
-    """Write the snapshot for all public modules in ``store`` into ``directory``, as it's called below sumdb/ in a GOPROXY.
+    """Write the snapshot for all public modules of ``versions`` into ``directory``, as it's called below sumdb/ in a GOPROXY.
+
+    ``store`` may still be getting them.
 
     :param gosumdb_setting: GOSUMDB. ``nosumdb``: GONOSUMDB, whose modules the database is not asked about.
     :param earlier: what went to hosts before, by the database's name.
@@ -72,11 +75,10 @@ def carry(
     if not name:
         return CarriedDatabase({}, {}, ("GOSUMDB is off here, so no checksum database travels: hosts can't verify new modules or switch toolchains with it",))
     before = earlier(name)
-    zips, mods = store.versions()
-    if not (zips or mods or before.heads):
+    if not (versions or before.heads):
         # Files alone: nothing that a database could vouch for, on hosts that have seen none.
         return CarriedDatabase({}, {})
-    public = sorted(version for version in {*zips, *mods, *before.public} if not matches(nosumdb, version[0]))
+    public = sorted(version for version in {*versions, *before.public} if not matches(nosumdb, version[0]))
     dest = os.path.join(directory, name)
     stage = reporter.stage("gather: checksum database")
     done = [0, 0]

@@ -310,6 +310,12 @@ class ModuleStore:
             else:
                 self._flights.land(key, stored)
 
+    def expected(self) -> set[Version]:
+        """The versions whose zip or go.mod is here, or was begun."""
+        with self._lock:
+            here = list(self.files)
+        return {(module, version) for module, version, ext in (*here, *list(self._ahead)) if ext != "info"}
+
     def require(self, versions: t.Iterable[Version], label: str) -> None:
         """Note that ``label`` ("project yq") needs these."""
         with self._lock:
