@@ -490,16 +490,14 @@ def main():
     for warning in outcome.warnings:
         module.warn(warning)
     after = "a new generation" if outcome.generation is None else str(outcome.generation.ref)
+    diff = {"before": f"{before.ref}\n" if before else "", "after": f"{after}\n"}
     module.exit_json(
         changed=outcome.changed,
         generation=outcome.generation.summary() if outcome.generation else None,
         fetched=outcome.fetched,
         phases=outcome.phases,
         lock=list(outcome.lock.words) if outcome.lock else [],
-        diff=[
-            {"before": f"{before.ref}\n" if before else "", "after": f"{after}\n"},
-            *([{"before_header": "lock", "after_header": "lock", "before": outcome.lock.before, "after": outcome.lock.after}] if outcome.lock else []),
-        ],
+        diff=[diff, {"before_header": "lock", "after_header": "lock", "before": outcome.lock.before, "after": outcome.lock.after}] if outcome.lock else diff,
     )
 
 

@@ -40,7 +40,7 @@ def connected(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
 def caddy(connected: Site) -> Caddy:
     """Caddy, gathered from this machine's own proxy and rehearsed; for whatever wants to try itself on something big."""
     depot = connected.depot()
-    project = module_project("github.com/caddyserver/caddy/v2@v2.11.9", "caddy", builds=[{"package": "./cmd/caddy", "output": "bin/caddy"}])
+    project = module_project("github.com/caddyserver/caddy/v2@v2.11.9", "caddy", scope="all", builds=[{"package": "./cmd/caddy", "output": "bin/caddy"}])
     process = connected.start(depot, {"projects": [project], "toolchains": []}, goproxy=connected.environment["GOPROXY"])
     out, said = process.communicate(timeout=1800)
     assert process.returncode == 0, said
