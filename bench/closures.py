@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-import time
 import typing as t
 
 import measuring
@@ -49,7 +48,6 @@ def large(work: Workload) -> parts.Figures:
         if not lists:
             counts.append(answer["fetched"])
             lists.append(curl_list(work, depot))
-        time.sleep(parts.FORGETTING)
         return Twice(cold.seconds, again.seconds)
 
     def by_hand(number: int) -> Twice:

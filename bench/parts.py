@@ -13,7 +13,6 @@ import pathlib
 import shutil
 import sys
 import tempfile
-import time
 import typing as t
 
 import measuring
@@ -24,9 +23,6 @@ from workload import BENCH, LOGS, ROOT, Workload
 ROUNDS = 3
 MEMORY_LIMIT = 150.0
 WORK = BENCH / "work"
-# An ext4 without a journal doesn't use an inode again for so many seconds after its file went, and looks long for others. So nothing is
-# removed before the end (workload.discard), and after our gather, which removes what it unpacked for its proof, everybody waits.
-FORGETTING = 65
 Figure = t.Dict[str, t.Any]
 Figures = t.Dict[str, t.List[Figure]]
 
@@ -90,7 +86,6 @@ def gather(work: Workload) -> Figures:
         workload.copy(work.seed, depot)
         (depot / "cache" / "go-build").symlink_to(gocache)
         ran, answer = work.gather(depot)
-        time.sleep(FORGETTING)
         return Gathered(ran.seconds, answer)
 
     def theirs(number: int) -> ByHand:

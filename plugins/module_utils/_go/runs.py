@@ -34,7 +34,8 @@ def through_proxy(go: GoCommand, fetched: str, proxy_url: str, scratch: str, goc
 
     def run(argv: t.Sequence[str], cwd: str, more: t.Mapping[str, str]) -> Finished:
         os.makedirs(cwd, exist_ok=True)
-        return process.run([go.binary, *argv], cwd=cwd, env=go.environment(scratch, goproxy, GOCACHE=gocache, **more), timeout=PATIENCE, what=_name(argv))
+        environment = go.environment(scratch, goproxy, GOCACHE=gocache, **more)
+        return process.run([go.binary, *argv], cwd=cwd, env=environment, timeout=PATIENCE, what=_name(argv), preexec=process.dying_with_parent())
 
     return run
 
