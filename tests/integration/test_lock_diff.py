@@ -40,7 +40,7 @@ def downloaded(site: Site, *ats: str) -> dict[tuple[str, str], dict[str, t.Any]]
 
 @pytest.fixture(scope="module")
 def vulndb(connected: Site) -> pathlib.Path:
-    (module,) = downloaded(connected, VULN).values()
+    module = next(iter(downloaded(connected, VULN).values()))
     return pathlib.Path(module["Dir"]) / "cmd" / "govulncheck" / "testdata" / "common" / "vulndb-v1"
 
 

@@ -195,7 +195,7 @@ UUID_PATH = "lookup/github.com/google/uuid@v1.6.0"
         (UUID_PATH, lambda content: content.replace(b"5\n", b"6\n", 1), "isn't record 6 of the log"),
         (UUID_PATH, lambda content: content.replace(b"5\n", b"300\n", 1), "which no signed head has yet"),
         (UUID_PATH, lambda content: content.replace(b"5\n", b"05\n", 1), "writes its number in another way"),
-        (UUID_PATH, lambda content: flip(content), "doesn't end in the snapshot's head"),
+        (UUID_PATH, flip, "doesn't end in the snapshot's head"),
         (UUID_PATH, lambda content: None, "has no business in the snapshot"),
         ("lookup/github.com/Google/uuid@v1.6.0", lambda content: b"x", "has no business in a snapshot"),
         ("lookup/x", lambda content: b"x", "has no business in a snapshot"),

@@ -375,7 +375,7 @@ class _Job:
                 return
             else:
                 raise _refused(answer)
-        except BaseException as exc:  # pylint: disable=broad-except - whoever waits must hear of it
+        except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
             self._end(exc)
             return
         self._then(result)
@@ -419,7 +419,7 @@ class _Job:
         except CommandFailed as exc:
             refusal.hint = exc.sentence()
             self._give_up(refusal)
-        except BaseException as exc:  # pylint: disable=broad-except - whoever waits must hear of it
+        except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
             self._give_up(exc)
         else:
             if self._anew == self._sent:
@@ -583,7 +583,7 @@ class Fetcher:
             if stop is not None and stop.is_set():
                 raise _Refusal("it was given up")
             outcome: Outcome = _read(url, sink)
-        except BaseException as exc:  # pylint: disable=broad-except - whoever waits must hear of it
+        except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
             sink.discard()
             outcome = _explained(exc, url)
         then(outcome)

@@ -164,7 +164,7 @@ class _Slot:
             return None if self.received < WORDS else 0
         try:
             self._give(data)
-        except BaseException as exc:  # pylint: disable=broad-except - libcurl would print it and go on
+        except BaseException as exc:  # pylint: disable=broad-except  # libcurl would print it and go on
             self.raised = exc
             return 0
         return None
@@ -290,7 +290,7 @@ class Transfers:
         try:
             self._open()
             self._serve()
-        except BaseException as exc:  # pylint: disable=broad-except - whoever waits must hear of it
+        except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
             failed = exc
         with self._lock:
             self._closing = True
@@ -377,7 +377,7 @@ class Transfers:
                         slot = lanes.idle[bulk].pop() if lanes.idle[bulk] else _Slot(route, self._connect_timeout, bulk)
                         slot.load(exchange, now)
                         self._multi.add_handle(slot.curl)
-                    except Exception as exc:  # pylint: disable=broad-except - whoever waits must hear of it
+                    except Exception as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
                         exchange.then(exc)
                         continue
                     self._active[slot.curl] = slot

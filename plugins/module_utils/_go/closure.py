@@ -331,4 +331,3 @@ def wanted_files(sums: t.Mapping[gosum.Key, str]) -> tuple[set[tuple[str, str]],
     zips = {(module, version) for module, version in sums if not version.endswith("/go.mod")}
     mods = {(module, version[: -len("/go.mod")]) for module, version in sums if version.endswith("/go.mod")}
     return zips, mods | zips
-

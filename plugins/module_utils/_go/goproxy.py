@@ -269,7 +269,7 @@ class Upstream:
         def ask_direct() -> None:
             try:
                 outcome: Outcome = self._from_direct(module, version, ext, dest)
-            except BaseException as exc:  # pylint: disable=broad-except - whoever waits must hear of it
+            except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
                 outcome = exc
             answered(outcome)
 
@@ -503,7 +503,6 @@ class DirectGo:
                 hint=advice(error) or ("" if _GONE.search(error) else "check the network and git's credentials: git ls-remote must work without questions"),
             )
         return answer
-
 
     def _said_by_git(self, module: str, env: t.Mapping[str, str]) -> str:
         """For a path with .git in it, go tries one protocol after another and keeps to itself why none worked."""

@@ -201,7 +201,8 @@ class Missing:
         :param vendored: its modules are in its vendor directory.
         """
         tree = self._tree
-        assert tree is not None
+        if tree is None:
+            raise AssertionError("files are compared with a tree")
         for name, version in project.asked().items():
             if not choose(version, [own_version, *tree.toolchains(self._platform)]):
                 self.add_toolchain(version, "", f"{name} asks for it")

@@ -40,7 +40,9 @@ def prove_project(root: Root, run: Run, env: t.Mapping[str, str], tags: t.Sequen
         if root.files.tools:
             run(["build", *tagged, "-o", os.path.join(_made(scratch, "tools"), ""), "tool"], root.directory, where)
         if root.scope == "all":
-            tidy = all([_is_tidy(root, run, directory) for directory in root.files.modules])
+            # Each module is to be judged, so that all of their warnings are there.
+            judged = [_is_tidy(root, run, directory) for directory in root.files.modules]
+            tidy = all(judged)
             run(["list", "-deps", "-test", "-f", "{{.ImportPath}}", "all"], root.directory, where)
             if root.files.required:
                 run(["mod", "why", "-m", *sorted(root.files.required)], root.directory, where)

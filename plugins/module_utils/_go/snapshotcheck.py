@@ -221,7 +221,8 @@ class _Check:
         return {tile.path: tile for tile in [*self._needed, *(cut for cuts in self._cuts.values() for cut in cuts)]}
 
     def _tile(self, path: str, data: bytes) -> None:
-        assert self._head is not None
+        if self._head is None:
+            raise AssertionError("the head comes before any tile")
         if self._awaited is None:
             self._awaited = self._plan(self._head)
         tile = self._awaited.pop(path, None)

@@ -267,7 +267,7 @@ class ModuleStore:
                         here.append((key, path))
                     else:
                         self._begin(key, path)
-                except Exception as exc:  # pylint: disable=broad-except - ``settle`` tells it
+                except Exception as exc:  # pylint: disable=broad-except  # ``settle`` tells it
                     self._flights.fail(key, exc)
         # Small ones together: to wake a thread costs more than to read one of them.
         zips = [one for one in here if one[0][2] == "zip"]
@@ -291,7 +291,7 @@ class ModuleStore:
                 if isinstance(outcome, BaseException):
                     raise outcome
                 stored = self._keep(key, Stored(path, outcome.sha256, outcome.size), counted, fetched=True)
-            except BaseException as exc:  # pylint: disable=broad-except - ``settle`` tells it
+            except BaseException as exc:  # pylint: disable=broad-except  # ``settle`` tells it
                 self._flights.fail(key, exc)
             else:
                 self._flights.land(key, stored)
@@ -305,7 +305,7 @@ class ModuleStore:
                 if self._stop.is_set():
                     raise FetchFailed(f"{key[0]}@{key[1]}: the store was closed", subject=f"{key[0]}@{key[1]}")
                 stored = self._obtain(key)
-            except BaseException as exc:  # pylint: disable=broad-except - ``settle`` tells it
+            except BaseException as exc:  # pylint: disable=broad-except  # ``settle`` tells it
                 self._flights.fail(key, exc)
             else:
                 self._flights.land(key, stored)

@@ -469,58 +469,13 @@ def test_bulk_leaves_room_for_the_small(waits: list[float], tmp_path: pathlib.Pa
 # --- HTTP/2, as Go's own server speaks it
 
 
-GO_SERVER = """
-package main
-
-import (
-	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"sync/atomic"
-	"time"
-)
-
-func main() {
-	var connections, inside, most atomic.Int64
-	over := make(chan struct{})
-	http.HandleFunc("/count", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%d %d", connections.Load(), most.Load())
-	})
-	http.HandleFunc("/file/", func(w http.ResponseWriter, r *http.Request) {
-		now := inside.Add(1)
-		for before := most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
-		}
-		time.Sleep(20 * time.Millisecond)
-		inside.Add(-1)
-		fmt.Fprintf(w, "%s %s", r.Proto, r.URL.Path)
-	})
-	http.HandleFunc("/half", func(w http.ResponseWriter, r *http.Request) {
-		w.Write(make([]byte, 100000))
-		w.(http.Flusher).Flush()
-		panic(http.ErrAbortHandler)
-	})
-	http.HandleFunc("/silent", func(w http.ResponseWriter, r *http.Request) { <-over })
-	server := &http.Server{ConnState: func(c net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
-	server.ServeTLS(listener, os.Args[1], os.Args[1])
-}
-"""
+GO_SERVER = pathlib.Path(__file__).resolve().parents[2] / "fixtures" / "servers" / "http2.go"
 
 
 @pytest.fixture(scope="module")
 def go_server(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[str]:
     directory = tmp_path_factory.mktemp("go-server")
-    (directory / "main.go").write_text(GO_SERVER)
-    subprocess.run(["go", "build", "-o", "server", "main.go"], cwd=directory, check=True)
+    subprocess.run(["go", "build", "-o", directory / "server", str(GO_SERVER)], cwd=directory, check=True)
     with subprocess.Popen([directory / "server", authority.chain], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
         yield f"https://127.0.0.1:{process.stdout.readline().strip()}"

@@ -66,7 +66,7 @@ def test_one_more_module_is_one_more_line() -> None:
     assert len(after) == len(before) + 1
     (line,) = set(after) - set(before)
     assert line.strip() == f'"golang.org/x/text@v0.3.7": {{"go.mod": "{h1("golang.org/x/text@v0.3.7/go.mod")}", "h1": "{h1("golang.org/x/text@v0.3.7")}"}},'
-    assert [name for name in json.loads("\n".join(after))["content"]["modules"]] == sorted(f"{path}@{version}" for path, version in more.modules)
+    assert list(json.loads("\n".join(after))["content"]["modules"]) == sorted(f"{path}@{version}" for path, version in more.modules)
 
 
 def test_the_file_is_written_whole_once_and_keeps_its_mode(tmp_path: pathlib.Path) -> None:
