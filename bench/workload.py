@@ -124,7 +124,8 @@ class Workload:
 
     def gather(self, depot: pathlib.Path) -> tuple[measuring.Ran, dict[str, t.Any]]:
         """The whole gather of the project."""
-        project = {"name": "caddy", "source": {"module": MODULE, "version": VERSION}, "builds": [{"package": PACKAGE, "output": "bin/caddy"}]}
+        source = {"module": MODULE, "version": VERSION}
+        project = {"name": "caddy", "source": source, "scope": "all", "builds": [{"package": PACKAGE, "output": "bin/caddy"}]}
         return self.module("gather", depot, name="bench", toolchains=[{"version": GO}], projects=[project], go_binary=self.first_go)
 
     def receive(self, dest: pathlib.Path) -> measuring.Ran:
