@@ -84,6 +84,7 @@ def gather(work: Workload) -> Figures:
     def ours(number: int) -> Gathered:
         depot = WORK / f"depot-{number}"
         workload.copy(work.seed, depot)
+        (depot / "cache").mkdir(exist_ok=True)
         (depot / "cache" / "go-build").symlink_to(gocache)
         ran, answer = work.gather(depot)
         proved, _answer = work.module("rehearse", depot)
