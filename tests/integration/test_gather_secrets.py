@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import http.server
 import ipaddress
@@ -24,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from ansible_collections.airgap.golang.tests.support.gathering import UUID, Site, make_spec
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
+from ansible_collections.airgap.golang.tests.support.watching import watched_arguments
 
 PASSWORD = "hunter2-is-not-it"
 
@@ -50,27 +50,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
     return path
-
-
-@contextlib.contextmanager
-def watched_arguments() -> t.Iterator[set[str]]:
-    """The arguments of all processes of this machine that live while the context does, as far as they're seen."""
-    seen: set[str] = set()
-    done = threading.Event()
-
-    def look() -> None:
-        while not done.is_set():
-            for pid in filter(str.isdigit, os.listdir("/proc")):
-                with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as stream:
-                    seen.add(stream.read().replace(b"\0", b" ").decode("utf-8", "replace"))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
 
 
 def everything_written(directory: str) -> t.Iterator[tuple[str, bytes]]:
