@@ -146,6 +146,7 @@ def _answers(
 ) -> dict[str, str]:
     """What those mean now that no pin was used for; what fails is told together."""
     failures: list[AirgapError] = []
+    resources: list[AirgapError] = []
     asked = {name: dataclasses.replace(question, base=known.get(name, "")) for name, question in queries.items() if name not in used}
     wanted = {name: at for name, at in refs.items() if name not in used}
     answers: dict[str, str] = {}
@@ -163,11 +164,11 @@ def _answers(
                 commit = commits[at].result()
                 answers.update((name, commit) for name, wish in wanted.items() if wish == at)
             except FetchFailed as exc:
-                # A resource that can't be had is told with all that can't, when all was tried.
-                if any(wish == at and name.startswith("project ") for name, wish in wanted.items()):
-                    failures.append(exc)
+                asking = any(wish == at and name.startswith("project ") for name, wish in wanted.items())
+                (failures if asking else resources).append(exc)
+    # Resources alone don't end it here: they are told with all other resources that can't be had, when all was tried.
     if failures:
-        raise _together(failures)
+        raise _together([*failures, *resources])
     return answers
 
 
