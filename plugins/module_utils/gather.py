@@ -26,6 +26,7 @@ from ._base.errors import AirgapError, CommandFailed, FetchFailed, SpecInvalid
 from ._base.fetch import Fetcher
 from ._base.files import remove_tree
 from ._base.progress import Reporter
+from ._content import kit as kits
 from ._content import layers, loose, resources
 from ._content import lock as locks
 from ._content import spec as specs
@@ -135,6 +136,7 @@ class _Gathering:
         self.lock: t.Optional[locks.Lock] = None
         self.pins: dict[str, str] = {}
         self.digests: dict[str, str] = {}
+        self.kit: t.Optional[kits.Prepared] = None
         self.earlier: t.Optional[EarlierGenerations] = None
         self.opened = False
 
@@ -161,6 +163,10 @@ class _Gathering:
             self.spec = self.resolved.spec
             self.pins.update(self.resolved.pins)
             found = resources.find(self.spec.files, self.resolved.file_commits)
+            if self.spec.kit:
+                self.kit = kits.prepare(self.spec.kit, os.path.join(self.work, "kit"), self.lock, self.options.frozen, self.options.upgrade)
+                self.pins.update(self.kit.pins)
+                found.update(self.kit.resources)
             inputs = self._inputs(found)
         latest = self.depot.latest()
         if latest is not None and latest.config.get("inputs") == inputs and not self.depot.blobs.missing(latest.manifest.blobs()):
@@ -170,6 +176,7 @@ class _Gathering:
             return Outcome(self._lock_changes(now), latest, self.warnings, self.phases, nothing, self._keep(now))
         with self._phase("fetch"):
             self._open_store()
+            wheels = self._take_wheels(found)
             taking = self._begin_resources(found)
             with taking.told_together():
                 self._take_sources()
@@ -177,7 +184,7 @@ class _Gathering:
                 if not self.options.check:
                     self._ask()
             if self.options.check:
-                return Outcome(True, None, self.warnings, self.phases, self._would_fetch(taking.moved()))
+                return Outcome(True, None, self.warnings, self.phases, self._would_fetch(taking.moved(), wheels))
         with self._phase("check"):
             sums = self._check()
             database = self._database(sums)
@@ -189,7 +196,8 @@ class _Gathering:
             remove_tree(os.path.join(self.depot.staging, FETCH))
         self.warnings += database.warnings
         moved = taking.moved()
-        fetched = {"files": self.store.fetched_files + moved.files, "bytes": self.store.fetched_bytes + moved.bytes, "complete": True}
+        files, size = (sum(counts) for counts in ((self.store.fetched_files, moved.files, wheels.files), (self.store.fetched_bytes, moved.bytes, wheels.bytes)))
+        fetched = {"files": files, "bytes": size, "complete": True}
         return Outcome(True, generation, self.warnings, self.phases, fetched, self._keep(now))
 
     def _gathered(
@@ -312,6 +320,19 @@ class _Gathering:
         stage = self.reporter.stage("gather: resources")
         return resources.begin(found, directory, pool, self.fetcher, self._earlier().resource, stage, self.options.check)
 
+    def _take_wheels(self, found: dict[str, resources.Resource]) -> Expected:
+        """The kit's, where there is one: what of it is fetched, or would be in check mode."""
+        if self.kit is None:
+            return Expected(0, 0, True)
+        if self.options.check:
+            # What pip was asked about can be had; its wheels aren't there to be looked at.
+            for dest in self.kit.resources:
+                del found[dest]
+            return self.kit.expected(self._earlier().resource)
+        fetched = self.kit.fetch(self._earlier().resource)
+        found.update(self.kit.resources)
+        return fetched
+
     def _take_sources(self) -> None:
         """Copy every project to where we may write, and begin to fetch what its go.sum names."""
         for project in self.spec.projects:
@@ -412,7 +433,7 @@ class _Gathering:
         self.pins.update(pins)
         return own
 
-    def _would_fetch(self, resources_too: Expected) -> dict[str, t.Any]:
+    def _would_fetch(self, *others: Expected) -> dict[str, t.Any]:
         """Check mode: how many files and bytes a run would fetch, as far as go.sum names them; sizes are asked of the proxy."""
         for root in self.loose:
             self.warnings.append(f"{root.label}: check mode doesn't download, so what it requires isn't counted")
@@ -420,9 +441,9 @@ class _Gathering:
         if failures:
             raise self.store.not_had(failures)
         return {
-            "files": expected.files + resources_too.files,
-            "bytes": expected.bytes + resources_too.bytes,
-            "complete": expected.complete and resources_too.complete and not self.loose,
+            "files": expected.files + sum(other.files for other in others),
+            "bytes": expected.bytes + sum(other.bytes for other in others),
+            "complete": expected.complete and all(other.complete for other in others) and not self.loose,
         }
 
     def _ask(self) -> None:

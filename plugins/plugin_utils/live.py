@@ -60,6 +60,8 @@ def from_here(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     for name in ("files", "toolchains"):
         if isinstance(found.get(name), list):
             found[name] = [below(entry, "source") for entry in found[name]]
+    if "kit" in found:
+        found["kit"] = below(found["kit"], "collection")
     if isinstance(found.get("projects"), list):
         found["projects"] = [below(entry, "source", lambda source: below(source, "path")) for entry in found["projects"]]
     return found

@@ -11,7 +11,7 @@ import sys
 import typing as t
 
 COLLECTION = ("ansible_collections", "airgap", "golang", "plugins")
-BELOW_VERBS = {"_base", "_go", "_depot", "_content", "_policy"}
+BELOW_VERBS = {"_base", "_go", "_depot", "_content", "_host", "_policy"}
 BELOW_PLUGINS = {*BELOW_VERBS, "verb"}
 CONTROL_NODE = {*BELOW_PLUGINS, "plugin_utils"}
 
@@ -21,13 +21,14 @@ MAY_IMPORT = {
     "_go": {"_base", "_go"},
     "_depot": {"_base", "_depot"},
     "_content": {"_base", "_go", "_depot", "_content"},
-    "_policy": BELOW_VERBS,
+    "_host": {"_base", "_go", "_depot", "_content", "_host"},
+    "_policy": {"_base", "_go", "_depot", "_content", "_policy"},
     "verb": BELOW_PLUGINS,
     "modules": BELOW_PLUGINS,
     "plugin_utils": CONTROL_NODE,
     "doc_fragments": set[str](),
 }
-HOST_MODULES = ("host", "build_check", "deploy", "rollback", "verify", "prune", "request")
+HOST_MODULES = ("host", "build_check", "deploy", "rollback", "verify", "prune", "request", "preflight")
 NEWER_THAN_PYTHON_3_8 = {"graphlib", "tomllib", "zoneinfo"}
 
 

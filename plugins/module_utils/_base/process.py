@@ -58,10 +58,12 @@ def run(
     what: str = "",
     preexec: t.Optional[t.Callable[[], None]] = None,
     tail: int = TAIL,
+    locale: str = "C",
 ) -> Finished:
     """Run ``argv`` to its end, in a process group of its own, which is killed whole at the time limit.
 
-    :param env: the complete environment (LC_ALL=C is added); None inherits ours.
+    :param env: the complete environment (LC_ALL is added); None inherits ours.
+    :param locale: ansible's own commands want a C.UTF-8.
     :param timeout: seconds.
     :param check: raise CommandFailed on a non-zero status.
     :param tail: how much of the end of stderr to keep, in bytes.
@@ -70,7 +72,7 @@ def run(
     :raises CommandFailed: it failed (with ``check``) or took too long.
     """
     environment = dict(os.environ if env is None else env)
-    environment["LC_ALL"] = "C"
+    environment["LC_ALL"] = locale
     label = what or os.path.basename(argv[0])
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:

@@ -128,6 +128,20 @@ class CarriedFile:
 
 
 @dataclasses.dataclass(frozen=True)
+class Kit:
+    """What makes a machine that never had a network a control node: this collection, and ansible-core for some Pythons on some platforms.
+
+    ``pythons``: such as 3.11. ``platforms``: os/arch. ``ansible_core``: a version specifier, as pip takes it behind the name; "" for the
+    newest that each Python can have. ``collection``: the collection's directory, or a tarball of it.
+    """
+
+    pythons: tuple[str, ...]
+    platforms: tuple[str, ...]
+    ansible_core: str = ""
+    collection: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Spec:
     """Everything that a generation is to carry."""
 
@@ -137,6 +151,7 @@ class Spec:
     modules: tuple[LooseModule, ...] = ()
     tools: tuple[Tool, ...] = ()
     files: tuple[CarriedFile, ...] = ()
+    kit: t.Optional[Kit] = None
 
     def normal(self) -> dict[str, t.Any]:
         """The spec in one form, for the config document and for telling whether it changed."""
@@ -151,4 +166,8 @@ class Spec:
         for entry in document["toolchains"]:
             # The archive's bytes are proved by its hash; where they were is nobody's business.
             entry["archive"] = entry["archive"]["sha256"] if entry["archive"] else ""
+        kit = document.pop("kit")
+        if kit:
+            # The collection is known by the hash of what is carried of it.
+            document["kit"] = {name: value for name, value in kit.items() if name != "collection"}
         return document

@@ -17,12 +17,17 @@ from .._base.errors import SpecInvalid
 from .._go.build import Build
 from .._go.escape import check_module, is_exact, parse_at
 from .._go.toolchain import host_platform
-from .spec import CLOSURES, SCOPES, Archive, CarriedFile, LooseModule, Project, Spec, Tool, Toolchain
+from .spec import CLOSURES, SCOPES, Archive, CarriedFile, Kit, LooseModule, Project, Spec, Tool, Toolchain
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _GO_VERSION = re.compile(r"1\.[0-9]+(\.[0-9]+)?((rc|beta)[0-9]+)?")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PYTHON = re.compile(r"3\.[0-9]+")
+_SPECIFIER = re.compile(r"(~=|==|!=|<=|>=|<|>)[0-9][0-9A-Za-z.*+!]*(,(~=|==|!=|<=|>=|<|>)[0-9][0-9A-Za-z.*+!]*)*")
+
+#: Where a kit's files are, below the tree's files/.
+KIT_DEST = "kit"
 
 # What go get and go install take behind the @: https://go.dev/ref/mod#version-queries.
 _QUERY = re.compile(r"[A-Za-z0-9<>=][^\s\x00-\x1f@,]*")
@@ -41,7 +46,7 @@ def parse(params: Entry, platform: str = "") -> Spec:
     """Check what a user wrote.
 
     :param params: the options of airgap.golang.gather: ``name``, ``toolchains``, ``projects``, ``modules``, ``tools``,
-        ``files``, ``requests`` (documents of airgap.golang.request, whose entries are added), ``environment`` (which overrides of
+        ``files``, ``kit``, ``requests`` (documents of airgap.golang.request, whose entries are added), ``environment`` (which overrides of
         projects apply) and ``only`` (the names of the projects to take).
     :param platform: os/arch where the spec names none; this machine's by default.
     :raises SpecInvalid: naming the entry, and how it's meant.
@@ -60,12 +65,15 @@ def parse(params: Entry, platform: str = "") -> Spec:
         modules=tuple(dict.fromkeys(_module(entry) for entry in given["modules"])),
         tools=tuple(dict.fromkeys(_tool(entry) for entry in given["tools"])),
         files=tuple(_file(entry) for entry in params.get("files") or []),
+        kit=_kit(_dictionary(params.get("kit")), platform),
     )
     for what, names in (("project", [project.name for project in parsed.projects]), ("file", [file.dest for file in parsed.files])):
         for twice in sorted({entry for entry in names if names.count(entry) > 1}):
             raise _refuse(f"{what} {twice}", "it's in the spec twice", "give each its own name")
-    if not (parsed.toolchains or parsed.projects or parsed.modules or parsed.tools or parsed.files):
-        raise _refuse(f"the spec {name}", "it asks for nothing", "name toolchains, projects, modules, tools or files")
+    if parsed.kit and any(file.dest.split("/")[0] == KIT_DEST for file in parsed.files):
+        raise _refuse(f"file {KIT_DEST}", "this place is the kit's", "give the file another dest")
+    if not (parsed.toolchains or parsed.projects or parsed.modules or parsed.tools or parsed.files or parsed.kit):
+        raise _refuse(f"the spec {name}", "it asks for nothing", "name toolchains, projects, modules, tools, files or a kit")
     return parsed
 
 
@@ -312,3 +320,22 @@ def _file(entry: Entry) -> CarriedFile:
     if git and sha256:
         raise _refuse(where, "what git has is named by its commit, not by a sha256", "leave sha256 out")
     return file
+
+
+def _kit(entry: Entry, platform: str) -> t.Optional[Kit]:
+    pythons = tuple(dict.fromkeys(str(python) for python in entry.get("pythons") or []))
+    if not pythons:
+        if entry.get("ansible_core"):
+            raise _refuse("the kit", "it names no pythons", "name those of the machines that shall become control nodes: ['3.11', '3.13']")
+        return None
+    for python in pythons:
+        if not _PYTHON.fullmatch(python):
+            raise _refuse("the kit", f"{python!r} isn't a Python", "write its first two numbers, and quote them: '3.11'")
+    constraint = str(entry.get("ansible_core") or "").replace(" ", "")
+    if constraint and not _SPECIFIER.fullmatch(constraint):
+        raise _refuse("the kit", f"its ansible_core is {constraint!r}", "write what pip takes behind the name: ==2.19.*, or >=2.17,<2.20")
+    collection = str(entry.get("collection") or "")
+    if not collection:
+        raise _refuse("the kit", "it has no collection", "name the collection's directory, or its tarball")
+    platforms = tuple(dict.fromkeys(_platforms(entry.get("platforms") or [platform], "the kit")))
+    return Kit(pythons, platforms, constraint, os.path.abspath(os.path.expanduser(collection)))

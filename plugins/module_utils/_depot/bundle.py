@@ -6,6 +6,7 @@
     README                  for whoever finds the disc
     SHA256SUMS              sha256sum -c checks every member but itself and its signature
     SHA256SUMS.sig          ssh-keygen -Y verify -n airgap.golang … < SHA256SUMS; absent in an unsigned bundle
+    kit                     python3 kit FILE makes a machine a control node; only where the bundle carries a whole kit
     oci-layout  index.json  any OCI tool can read it: skopeo copy oci-archive:FILE:000007 …
     blobs/sha256/<hex>      the manifest, the config, then the blobs that the receiver lacks
 
@@ -32,6 +33,10 @@ from .generation import Generation, Ref, parse_config
 README, SUMS, SIGNATURE, LAYOUT_FILE, INDEX = "README", "SHA256SUMS", "SHA256SUMS.sig", "oci-layout", "index.json"
 PREFIX = "blobs/sha256/"
 
+#: A kit's files in a generation's tree, and the one of them that installs it: that is a member of its own, so that tar alone gets it out.
+KIT_PLACE = "files/kit/"
+INSTALLER, KIT = KIT_PLACE + "install", "kit"
+
 _README = """\
 {name} {ref}: Go toolchains, modules and projects for machines without a network, packed by airgap.golang.
 
@@ -47,6 +52,15 @@ Check it with what every Unix has, before anything is unpacked anywhere that mat
   sha256sum -c SHA256SUMS
 
 Take it in:  ansible-playbook airgap.golang.receive -e receive_bundle={file}
+{kit}"""
+
+_KIT_README = """
+It carries a kit. A machine that never had a network, but has Python, becomes a control node with it:
+
+  tar -xf {file} README SHA256SUMS SHA256SUMS.sig kit
+  ssh-keygen -Y verify -f ALLOWED_SIGNERS -I PRINCIPAL -n airgap.golang -s SHA256SUMS.sig < SHA256SUMS
+  sha256sum -c --ignore-missing SHA256SUMS
+  python3 kit {file} --allowed-signers ALLOWED_SIGNERS
 """
 
 
@@ -85,6 +99,7 @@ def preamble(depot: Depot, generation: Generation, carried: t.Sequence[str]) -> 
     config = depot.blobs.read(generation.manifest.config)
     index = index_of(generation)
     total = len({layer.digest for layer in generation.manifest.layers})
+    installer = installer_of(generation, carried)
     readme = _README.format(
         name=generation.name,
         ref=generation.ref,
@@ -94,9 +109,19 @@ def preamble(depot: Depot, generation: Generation, carried: t.Sequence[str]) -> 
         unproved=_unproved(generation),
         base="" if len(carried) == total else "; the receiver has the others",
         file=file_name(generation),
+        kit=_KIT_README.format(file=file_name(generation)) if installer else "",
     ).encode()
-    small = {README: readme, LAYOUT_FILE: LAYOUT, INDEX: index, PREFIX + generation.digest[7:]: encoded, PREFIX + generation.manifest.config[7:]: config}
+    small = {README: readme}
+    if installer:
+        small[KIT] = depot.blobs.read(installer)
+    small.update({LAYOUT_FILE: LAYOUT, INDEX: index, PREFIX + generation.digest[7:]: encoded, PREFIX + generation.manifest.config[7:]: config})
     return {README: small.pop(README), SUMS: _sums(readme, small, carried), **small}
+
+
+def installer_of(generation: Generation, carried: t.Container[str]) -> str:
+    """The digest of the kit's installer; "" where the generation has no kit, or not all of it is among the blobs that travel."""
+    kit = {layer.title: layer.digest for layer in generation.manifest.layers if layer.title.startswith(KIT_PLACE)}
+    return kit.get(INSTALLER, "") if all(digest in carried for digest in kit.values()) else ""
 
 
 def _unproved(generation: Generation) -> str:
@@ -197,9 +222,13 @@ class Reader:
         self._sums = self._parse_sums(sums)
         if self._sums.get(README) != hashlib.sha256(readme).hexdigest():
             raise self._refuse("README isn't what SHA256SUMS says", README)
+        small: dict[str, bytes] = {}
+        if member is not None and member.name == KIT:
+            small[KIT] = self._proved(member)
+            member = next(self._members, None)
         if member is None or member.name != LAYOUT_FILE:
             raise self._refuse(f"{LAYOUT_FILE} should come next", LAYOUT_FILE, LAYOUT_FILE, member.name if member else "the end")
-        small = {LAYOUT_FILE: self._proved(member), INDEX: self._proved(self._next(INDEX))}
+        small.update({LAYOUT_FILE: self._proved(member), INDEX: self._proved(self._next(INDEX))})
         try:
             (entry,) = json.loads(small[INDEX].decode("utf-8"))["manifests"]
             digest, ref = str(entry["digest"]), Ref.parse(str(entry["annotations"][oci.REF_NAME]))
@@ -221,6 +250,9 @@ class Reader:
             raise self._refuse("oci-layout says something else than an OCI image layout 1.0.0", LAYOUT_FILE)
         listed = ["sha256:" + name[len(PREFIX) :] for name in self._sums if name not in small and name != README]
         carried = [digest for digest in carried_blobs(generation, ()) if digest in set(listed)]
+        installer = installer_of(generation, carried)
+        if installer != (oci.digest_of(small[KIT]) if KIT in small else ""):
+            raise self._refuse("kit isn't the installer that the generation's kit has", KIT, installer or "no kit")
         if _sums(readme, small, carried) != sums:
             extra = next((digest for digest in listed if digest not in carried), "")
             why = f"SHA256SUMS lists {extra}, which isn't part of generation {ref}" if extra else "SHA256SUMS isn't in the one form that we write"

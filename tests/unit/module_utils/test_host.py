@@ -26,6 +26,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._content.wish import
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.generation import Ref
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
+from ansible_collections.airgap.golang.plugins.module_utils._host.switch import rollback_diff, rollback_target, switch_to
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host, Plan
 from ansible_collections.airgap.golang.tests.support.depots import held
 from ansible_collections.airgap.golang.tests.support.small_generation import (
@@ -347,14 +348,14 @@ def test_tools_come_go_and_come_back(tooled: Depot, host: Host, work: pathlib.Pa
     assert linked(links) == says(2, "vet", "stray")
     second = host.current()
 
-    assert host.rollback_target(None) == first
-    assert host.rollback_diff(first) == {
+    assert rollback_target(host, None) == first
+    assert rollback_diff(host, first) == {
         "before": f"{second}\n{links}/stray: {host.root}/current/tools/stray\n",
         "after": f"{first}\n{links}/fix: {host.root}/current/tools/fix\n",
     }
-    host.switch_to(first, second, "")
+    switch_to(host, first, second, "")
     assert linked(links) == says(1, "fix", "vet")
-    assert host.rollback_diff(first) == {"before": f"{first}\n", "after": f"{first}\n"}
+    assert rollback_diff(host, first) == {"before": f"{first}\n", "after": f"{first}\n"}
 
 
 def test_tools_follow_other_parts(tooled: Depot, host: Host, work: pathlib.Path) -> None:
@@ -379,7 +380,7 @@ def test_another_directory_for_tools(tooled: Depot, host: Host, work: pathlib.Pa
     assert linked(one) == {} and linked(other) == says(1, "fix", "vet")
     bring(tooled, host, dataclasses.replace(TOOLS, tools_dir=""), 1)
     assert linked(one) == {} and linked(other) == {} and linked(pathlib.Path(host.root, "current", "tools")) == says(1, "fix", "vet")
-    host.switch_to(before, host.current(), "")
+    switch_to(host, before, host.current(), "")
     assert linked(one) == says(1, "fix", "vet")
 
 
@@ -401,7 +402,7 @@ def test_a_tool_of_somebody_elses_stays(tooled: Depot, host: Host, work: pathlib
     (links / "stray").unlink()
     bring(tooled, host, wish, 2)
     (links / "fix").write_text("mine")
-    for attempt in (lambda: host.rollback_diff(first), lambda: host.switch_to(first, host.current(), "")):
+    for attempt in (lambda: rollback_diff(host, first), lambda: switch_to(host, first, host.current(), "")):
         with pytest.raises(HostRefused, match="isn't ours"):
             attempt()
     assert host.current().startswith("000002-")
@@ -457,9 +458,9 @@ def test_rollback_goes_to_the_state_before(depot: Depot, host: Host) -> None:
     first = host.current()
     bring(depot, host, WISH, 2)
     second = host.current()
-    assert host.rollback_target(None) == first, "the state that was active last, not just any of that generation"
-    host.switch_to(first, second, "2" * 32)
-    assert host.current() == first and host.rollback_target(1) == first and host.rollback_target(2) == second
+    assert rollback_target(host, None) == first, "the state that was active last, not just any of that generation"
+    switch_to(host, first, second, "2" * 32)
+    assert host.current() == first and rollback_target(host, 1) == first and rollback_target(host, 2) == second
     events = [(entry["event"], entry["generation"], entry["trace_id"]) for entry in host.depot.audit.entries()]
     assert events[-1] == ("activate", first, "2" * 32)
     assert not probe(depot, host, WISH, 1).changed
@@ -471,13 +472,13 @@ def test_rollback_goes_to_the_state_before(depot: Depot, host: Host) -> None:
 
 def test_rollback_is_refused_by_name(depot: Depot, host: Host) -> None:
     with pytest.raises(HostRefused, match="no active generation"):
-        host.rollback_target(None)
+        rollback_target(host, None)
     bring(depot, host, WISH, 1)
     with pytest.raises(HostRefused, match=f"no generation before {host.current()}") as refusal:
-        host.rollback_target(None)
+        rollback_target(host, None)
     assert refusal.value.code == "no_generation"
     with pytest.raises(HostRefused, match="no generation 7"):
-        host.rollback_target(7)
+        rollback_target(host, 7)
 
 
 def test_rollback_to_what_is_not_whole_is_refused(depot: Depot, host: Host) -> None:
@@ -486,10 +487,10 @@ def test_rollback_to_what_is_not_whole_is_refused(depot: Depot, host: Host) -> N
     bring(depot, host, WISH, 2)
     remove_tree(os.path.join(host.depot.path, "trees", "000001", "projects", "hello"))
     with pytest.raises(HostRefused, match="leads nowhere") as refusal:
-        host.rollback_target(None)
+        rollback_target(host, None)
     assert refusal.value.subject == first
     with pytest.raises(HostRefused, match="another run made"):
-        host.switch_to(first, "000007-01234567", "")
+        switch_to(host, first, "000007-01234567", "")
 
 
 def test_rollback_works_with_a_damaged_audit_log(depot: Depot, host: Host) -> None:
@@ -500,7 +501,7 @@ def test_rollback_works_with_a_damaged_audit_log(depot: Depot, host: Host) -> No
     path.write_text(path.read_text().replace("admit", "adm1t", 1))
     with pytest.raises(DepotDamaged):
         host.depot.audit.entries()
-    assert host.rollback_target(None) == first
+    assert rollback_target(host, None) == first
 
 
 # -- deliveries that aren't what they should be
@@ -584,7 +585,7 @@ def test_of_two_runs_the_later_one_goes_on(depot: Depot, host: Host) -> None:
 def test_two_at_once_are_told_apart_by_the_lock(depot: Depot, host: Host) -> None:
     plan = probe(depot, host, WISH, 1)
     with host.depot.locked():
-        for attempt in (lambda: host.open_incoming(""), lambda: host.admit(plan, ""), lambda: host.switch_to("x", "", "")):
+        for attempt in (lambda: host.open_incoming(""), lambda: host.admit(plan, ""), lambda: switch_to(host, "x", "", "")):
             with pytest.raises(AirgapError, match=str(os.getpid())) as refusal:
                 attempt()
             assert refusal.value.code == "locked" and refusal.value.subject == host.depot.path

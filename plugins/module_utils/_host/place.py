@@ -1,0 +1,126 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ROOT on a host: where everything of ours is, and what it says about itself.
+
+The layout is in docs/design.md.
+Code that runs on hosts: standard library, Python 3.8.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pwd
+import re
+import typing as t
+
+from .._base.errors import HostRefused
+from .._base.files import remove_tree
+from .._content.carried import cached_modules
+from .._depot import manifest as oci
+from .._depot.depot import Depot
+from .._depot.generation import Generation
+from .._go import toolchain
+from .._go.modcache import CachedModule, ModuleCache
+
+_LEFT_BEHIND = re.compile(r"\.(.*)\.[0-9a-f]{16}\.tmp")
+
+
+class Place:
+    """One host's ROOT."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+        self.depot = Depot(os.path.join(self.root, "depot"))
+        self.cache = ModuleCache(os.path.join(self.root, "modcache"), os.path.join(self.root, "current", "go.env"))
+        self.platform = toolchain.host_platform()
+
+    def current(self) -> str:
+        """The active generation's directory name; "" for none."""
+        try:
+            return os.path.basename(os.readlink(os.path.join(self.root, "current")))
+        except OSError:
+            return ""
+
+    def state(self, directory: str) -> dict[str, t.Any]:
+        """The state document of a generation directory; empty for "".
+
+        :raises HostRefused: it can't be read, so nobody knows what this host has.
+        """
+        if not directory:
+            return {}
+        path = os.path.join(self.root, "generations", directory, "state.json")
+        try:
+            with open(path, encoding="utf-8") as stream:
+                document = t.cast("dict[str, t.Any]", json.load(stream))
+            if not isinstance(document["parts"], dict):
+                raise TypeError("its parts are none")
+            return document
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            raise HostRefused(
+                f"{path} can't be read ({type(exc).__name__}: {exc}), so what this host has isn't known",
+                code="state_damaged",
+                subject=path,
+                hint=f"remove {os.path.join(self.root, 'current')}, then deploy all parts that this host shall have",
+            ) from None
+
+    def goroot(self, version: str) -> str:
+        """Where a toolchain for this host is unpacked."""
+        return self.cache.directory(toolchain.MODULE, toolchain.module_version(version, self.platform))
+
+    def wanted_modules(self, generation: Generation, parts: t.Mapping[str, t.Any]) -> list[CachedModule]:
+        """The module versions of a generation that these parts of a state want in the module cache."""
+        mine = {toolchain.module_version(str(entry["version"]), self.platform): str(entry["version"]) for entry in generation.config["toolchains"]}
+        wanted = []
+        for module in cached_modules(generation, self.depot.tree(generation.ref)):
+            if module.path != toolchain.MODULE:
+                if "modcache" in parts:
+                    wanted.append(module)
+            elif module.version in mine and ("modcache" in parts or mine[module.version] == parts.get("toolchain", {}).get("version")):
+                wanted.append(module)
+        return wanted
+
+    def sweep(self) -> None:
+        """Remove what killed runs left, where there's anything of ours yet: it takes room."""
+        if self.depot.exists():
+            with self.depot.locked():
+                self.sweep_locked()
+
+    def sweep_locked(self) -> None:
+        """As ``sweep``, for who holds the depot's lock."""
+        self.depot.sweep()
+        remove_left_behind(self.root)
+        remove_left_behind(os.path.join(self.root, "generations"))
+
+
+def directory_name(generation: Generation, state: t.Mapping[str, t.Any]) -> str:
+    """``000007-1a2b3c4d``: the generation, and eight digits of the SHA-256 over the state it is to have here."""
+    return f"{generation.ref}-{hashlib.sha256(oci.canonical(state)).hexdigest()[:8]}"
+
+
+def require_writable(path: str, other: str) -> None:
+    """:raises HostRefused: nothing can be put into ``path``, or where it would be made; ``other`` is the hint's way out."""
+    at = existing(path)
+    if not os.access(at, os.W_OK | os.X_OK):
+        name = pwd.getpwuid(os.geteuid()).pw_name
+        raise HostRefused(f"{name} can't write to {at}", code="not_writable", subject=at, found=name, hint=f"use become, or {other}")
+
+
+def existing(path: str) -> str:
+    """The directory itself, or the nearest above it that is there."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def remove_left_behind(directory: str, name: str = "") -> None:
+    """Remove what has a name by ``temporary_sibling`` (of the file ``name``, "" for any): only a kill leaves that."""
+    if os.path.isdir(directory):
+        for entry in os.listdir(directory):
+            match = _LEFT_BEHIND.fullmatch(entry)
+            if match and name in ("", match.group(1)):
+                remove_tree(os.path.join(directory, entry))

@@ -1,0 +1,147 @@
+# Copyright (c) 2026, the airgap.golang authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one rename that users see, and the way back.
+
+Code that runs on hosts: standard library, Python 3.8.
+
+Note that this module util is PRIVATE to the collection: it can change at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from .._base.errors import DepotDamaged, HostRefused
+from .._base.files import symlink_atomically, sync_filesystem
+from .links import check_links, link_target, require_ours, set_links, tool_links
+from .place import Place
+
+_DIRECTORY = re.compile(r"([0-9]{6,})(-unsealed)?-[0-9a-f]{8}")
+
+
+def require_current(place: Place, expected: str) -> None:
+    found = place.current()
+    if found != expected:
+        raise HostRefused(
+            f"another run made {found or 'nothing'} active in {place.root} meanwhile",
+            code="changed_meanwhile",
+            subject=place.root,
+            expected=expected,
+            found=found,
+            hint="run this again",
+        )
+
+
+def advance_database(place: Place) -> None:
+    """Point ROOT/sumdb at the newest generation's snapshot."""
+    for ref in sorted(place.depot.index(), reverse=True):
+        tree = os.path.join(place.depot.tree(ref), "proxy", "sumdb")
+        if os.path.isdir(tree):
+            link, target = os.path.join(place.root, "sumdb"), os.path.relpath(tree, place.root)
+            if not (os.path.islink(link) and os.readlink(link) == target):
+                symlink_atomically(target, link)
+            return
+
+
+def switch(place: Place, directory: str, trace_id: str) -> None:
+    """Let ``current`` mean ``directory``: the one rename that users see."""
+    if place.current() == directory:
+        return
+    sync_filesystem(place.root)
+    place.depot.audit.append("activate", trace_id, generation=directory, before=place.current())
+    symlink_atomically(os.path.join("generations", directory), os.path.join(place.root, "current"))
+
+
+def rollback_target(place: Place, number: t.Optional[int]) -> str:
+    """The directory to go back to: the generation before the active one, or the one with ``number``.
+
+    :raises HostRefused: there is none, or it isn't whole.
+    """
+    current = place.current()
+    if not current:
+        raise HostRefused(f"{place.root} has no active generation", code="no_generation", subject=place.root, hint="deploy one first")
+    there: dict[int, list[str]] = {}
+    for name in os.listdir(os.path.join(place.root, "generations")):
+        match = _DIRECTORY.fullmatch(name)
+        if match:
+            there.setdefault(int(match.group(1)), []).append(name)
+    active = int(current.split("-")[0])
+    candidates = [number] if number is not None else [earlier for earlier in there if earlier < active]
+    chosen = max((entry for entry in candidates if entry in there), default=None)
+    if chosen is None:
+        raise HostRefused(
+            f"{place.root} has no generation {'before ' + current if number is None else number}",
+            code="no_generation",
+            subject=place.root,
+            found=", ".join(f"{known:06d}" for known in sorted(there)),
+            hint="only what was deployed here can be gone back to",
+        )
+    if number == active:
+        return current
+    target = max(there[chosen], key=lambda name: _last_used(place, name))
+    _require_whole(place, target)
+    return target
+
+
+def _last_used(place: Place, directory: str) -> tuple[int, float, str]:
+    """Sorts generation directories by when they were active last."""
+    try:
+        used = [str(entry["generation"]) for entry in place.depot.audit.entries() if entry["event"] == "activate"]
+    except DepotDamaged:
+        # Whoever must go back now has no time for that.
+        used = []
+    last = max((number for number, name in enumerate(used) if name == directory), default=-1)
+    return last, os.stat(os.path.join(place.root, "generations", directory)).st_mtime, directory
+
+
+def _require_whole(place: Place, directory: str) -> None:
+    place.state(directory)
+    top = os.path.join(place.root, "generations", directory)
+    for at, names, files in os.walk(top):
+        for name in sorted(names + files):
+            path = os.path.join(at, name)
+            if not os.path.exists(path):
+                raise HostRefused(
+                    f"the generation {directory} isn't whole: {path} leads nowhere",
+                    code="no_generation",
+                    subject=directory,
+                    found=os.readlink(path),
+                    hint="deploy it again",
+                )
+
+
+def rollback_diff(place: Place, directory: str) -> dict[str, str]:
+    """Before and after of a rollback to ``directory``; equal when there's nothing to do.
+
+    :raises HostRefused: as ``switch_to``.
+    """
+    links = _rollback_links(place, directory)
+    before = [place.current(), *(f"{path}: {link_target(path)}" for path in links if link_target(path))]
+    after = [directory, *(f"{path}: {target}" for path, target in links.items() if target)]
+    return {"before": "\n".join([*before, ""]), "after": "\n".join([*after, ""])}
+
+
+def _rollback_links(place: Place, directory: str) -> dict[str, str]:
+    """The tools' links that have to change so that they are as with ``directory``: path → target, "" for one that goes.
+
+    :raises HostRefused: something that isn't ours is in the way, or they can't be written.
+    """
+    links = {path: target for path, target in tool_links(place, place.state(directory)).items() if link_target(path) != target}
+    require_ours(place, links)
+    check_links(links)
+    return links
+
+
+def switch_to(place: Place, directory: str, before: str, trace_id: str) -> None:
+    """Roll back from ``before``, the tools' links included.
+
+    :raises HostRefused: another generation is active by now; or what isn't ours, or can't be written, is where a link shall be.
+    """
+    with place.depot.locked():
+        require_current(place, before)
+        links = _rollback_links(place, directory)
+        switch(place, directory, trace_id)
+        set_links(place, links)
