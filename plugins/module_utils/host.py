@@ -17,7 +17,7 @@ import pwd
 import secrets
 import typing as t
 
-from ._base.errors import DepotDamaged, HostRefused
+from ._base.errors import AirgapError, DepotDamaged, HostRefused
 from ._base.files import remove_tree, sync_filesystem
 from ._base.progress import megabytes
 from ._content.carried import needed_layers
@@ -25,10 +25,14 @@ from ._content.wish import Wish, differences, wished_state
 from ._depot import manifest as oci
 from ._depot.generation import Generation, Ref, parse_config
 from ._depot.incoming import take_blobs
+from ._depot.tree import note_path
 from ._go.modcache import CachedModule
+from ._host import prune
 from ._host.layout import make_directory
-from ._host.links import check_links, link_target, set_links, wished_links
+from ._host.links import check_links, link_target, links_of, set_links
 from ._host.place import Place, directory_name, existing, require_writable
+from ._host.prune import Prune
+from ._host.references import needs_of
 from ._host.switch import advance_database, require_current, switch
 
 # What isn't known of a tar layer before it's unpacked: sources shrink to a sixth, and a file of them has some 6 kB.
@@ -40,7 +44,7 @@ _FILE = 6000
 class Plan:
     """What differs. ``current``: the directory that is active now; ``state``: the document of the wished state, which names
     its directory; ``missing``: digest → size of the blobs that aren't here; ``links``: those outside of ROOT, path → target, ""
-    for one that goes."""
+    for one that goes; ``prune``: what goes after the switch, None for nothing; ``unpruned``: why that can't be said."""
 
     generation: Generation
     current: str
@@ -52,6 +56,9 @@ class Plan:
     changes: list[tuple[str, str, str]]
     bytes: int
     inodes: int
+    keep: int = 0
+    prune: t.Optional[Prune] = None
+    unpruned: str = ""
 
     @property
     def changed(self) -> bool:
@@ -84,9 +91,10 @@ def read_generation(ref: str, manifest: str, config: str) -> Generation:
 class Host(Place):
     """One host's ROOT, and what it is to become."""
 
-    def plan(self, generation: Generation, wish: Wish) -> Plan:
+    def plan(self, generation: Generation, wish: Wish, keep: int = 0) -> Plan:
         """Compare what is with what is wished; changes nothing.
 
+        :param keep: how many generations stay when this one has become active; 0 for all.
         :raises SpecInvalid: the generation doesn't carry what is asked for.
         :raises HostRefused: something that isn't ours is in the way, or what is here can't be read.
         :raises DepotDamaged: this host has another generation of that number.
@@ -114,7 +122,7 @@ class Host(Place):
         if current != directory:
             changes.append(("current", current, directory))
             changes += differences(before, state)
-        links = wished_links(self, wish, state)
+        links = links_of(self, state)
         changes += [(path, link_target(path), target) for path, target in links.items() if link_target(path) != target]
         entries = {(str(entry["path"]), str(entry["version"])): entry for entry in generation.config["modules"]}
         whole = [entries[module.path, module.version] for module in unpack if module.zip]
@@ -127,7 +135,7 @@ class Host(Place):
         inodes = len(missing) + len(programs) + unpacked // _FILE + files + files // 8
         if size:
             changes.insert(0, ("room", "", f"{megabytes(size)}, {inodes} inodes"))
-        return Plan(
+        plan = Plan(
             generation=generation,
             current=current,
             state=state,
@@ -138,7 +146,19 @@ class Host(Place):
             changes=changes,
             bytes=size,
             inodes=inodes,
+            keep=keep,
         )
+        self._plan_prune(plan, directory)
+        return plan
+
+    def _plan_prune(self, plan: Plan, directory: str) -> None:
+        """An old generation that can't be read mustn't keep the new one from coming: nothing is pruned then."""
+        if prune.is_due(self, plan.keep, directory):
+            try:
+                plan.prune = prune.plan(self, plan.keep, needs_of(self, directory, plan.generation, plan.state["parts"]))
+                plan.changes += plan.prune.changes()
+            except AirgapError as exc:
+                plan.unpruned = f"nothing was pruned: {exc.sentence()}"
 
     def _known(self, generation: Generation) -> bool:
         """Whether the host's depot has the generation.
@@ -160,7 +180,7 @@ class Host(Place):
     def _to_lay_out(self, generation: Generation, layers: t.Sequence[oci.Layer]) -> list[oci.Layer]:
         """Those that the generation's tree lacks."""
         tree = self.depot.tree(generation.ref)
-        return [layer for layer in layers if not os.path.exists(os.path.join(tree, ".layers", layer.hex) if layer.unpack else os.path.join(tree, layer.title))]
+        return [layer for layer in layers if not os.path.exists(note_path(tree, layer) if layer.unpack else os.path.join(tree, layer.title))]
 
     def check_place(self, plan: Plan) -> None:
         """Find out beforehand what would stop ``admit``.
@@ -201,7 +221,7 @@ class Host(Place):
 
         :param user: that account's name or number; "" when it's the one that this runs as.
         """
-        with self.depot.locked():
+        with self.locked():
             uid, gid = _account(user)
             self.sweep_locked()
             top = os.path.join(self.depot.staging, "incoming")
@@ -216,7 +236,7 @@ class Host(Place):
         return path
 
     def admit(self, plan: Plan, trace_id: str, incoming: str = "", parts: int = 0) -> None:
-        """Carry out a plan: blobs out of ``incoming``, tree, module cache, generation directory, then the switch.
+        """Carry out a plan: blobs out of ``incoming``, tree, module cache, generation directory, then the switch, then the prune.
 
         Every step can be killed; what is half done is neither named nor trusted, and a rerun finishes it.
 
@@ -226,7 +246,7 @@ class Host(Place):
         :raises HostRefused: another run changed this host after the plan was made.
         """
         workers = max(2, min(8, os.cpu_count() or 2))
-        with self.depot.locked():
+        with self.locked():
             require_current(self, plan.current)
             if plan.missing:
                 self._take_blobs(plan.missing, incoming, parts)
@@ -247,6 +267,9 @@ class Host(Place):
             directory = make_directory(self, plan.generation, plan.state)
             switch(self, directory, trace_id)
             set_links(self, plan.links)
+            if plan.prune is not None:
+                plan.prune = prune.plan(self, plan.keep)
+                prune.carry_out(self, plan.prune, trace_id)
 
     def _take_blobs(self, missing: t.Mapping[str, int], incoming: str, parts: int) -> None:
         """Blobs from the delivery into the store: all of them, or none where one isn't right."""
@@ -257,6 +280,11 @@ class Host(Place):
         for digest, size in missing.items():
             self.depot.blobs.adopt(os.path.join(staging, digest[7:]), digest, size, move=True)
         remove_tree(staging)
+
+
+def pruned(plan: Plan) -> dict[str, t.Any]:
+    """What the module returns about what went, or would."""
+    return (plan.prune or prune.nothing()).result()
 
 
 def _account(user: str) -> tuple[int, int]:

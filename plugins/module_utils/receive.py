@@ -35,7 +35,7 @@ from ._go.escape import proxy_path
 from ._go.h1 import zip_h1
 from ._go.store import hasher_processes
 
-RECEIPT = "receipt.json"
+RECEIPT = receipt.NAME
 
 # How many blobs may wait for their proof in check mode, which keeps none.
 QUEUE = 8

@@ -81,6 +81,13 @@ options:
       - Links of ours go when their tools do, and come back with a rollback. What isn't ours is never replaced.
     type: path
     default: /usr/local/bin
+  keep:
+    description:
+      - How many generations stay on the host when this one is active. The ones that were active last stay, this one among them; what only
+        older ones needed goes, but for what a running process uses. See M(airgap.golang.generation).
+      - V(0) for all.
+    type: int
+    default: 0
   request:
     description: What the control node's action plugin says to the host. Not for users.
     type: str
@@ -91,7 +98,8 @@ options:
     default: ''
 seealso:
   - module: airgap.golang.build_check
-  - module: airgap.golang.rollback
+  - module: airgap.golang.generation
+  - module: airgap.golang.uninstall
 """
 
 EXAMPLES = r"""
@@ -153,6 +161,26 @@ modules:
   returned: success
   type: int
   sample: 44
+pruned:
+  description: What went from the host after the switch, or would go, by O(keep).
+  returned: success
+  type: dict
+  contains:
+    removed:
+      description: Each thing by name.
+      type: list
+      elements: str
+    bytes:
+      description: How many bytes that frees.
+      type: int
+    inodes:
+      description: How many inodes.
+      type: int
+    in_use:
+      description: What would have gone and stays, with the process that uses it.
+      type: list
+      elements: dict
+  sample: {"removed": ["generation 000001-5b0f1c9e", "tree 000001"], "bytes": 94871552, "inodes": 1210, "in_use": []}
 failure:
   description: What went wrong, for programs.
   returned: failure
@@ -186,6 +214,7 @@ def main():
             "link_dir": {"type": "path", "default": "/usr/local/bin"},
             "tools": {"type": "list", "elements": "str"},
             "tools_dir": {"type": "path", "default": "/usr/local/bin"},
+            "keep": {"type": "int", "default": 0},
             "request": {"type": "str", "no_log": True},
             "trace_id": {"type": "str", "default": ""},
         },
@@ -207,7 +236,7 @@ def main():
             tools_dir=params["tools_dir"],
         )
         generation = verb.read_generation(request.ref, request.manifest, request.config)
-        plan = host.plan(generation, wish)
+        plan = host.plan(generation, wish, params["keep"])
         answer = {
             "generation": str(generation.ref),
             "previous": host.current(),
@@ -227,6 +256,9 @@ def main():
                 answer.update(missing=plan.missing, incoming=host.open_incoming(request.user))
             else:
                 host.admit(plan, params["trace_id"], request.incoming, request.parts)
+        if plan.unpruned:
+            module.warn(plan.unpruned)
+        answer["pruned"] = verb.pruned(plan)
         module.exit_json(changed=plan.changed, current=verb.directory_name(generation, plan.state), **answer)
 
 

@@ -97,6 +97,20 @@ def following(path: str, show: t.Callable[[str], None]) -> t.Iterator[None]:
         thread.join()
 
 
+class TracedAction(ActionBase):
+    """Run the module of the same name with the run's trace id; ``depot`` may be relative to where ansible-playbook was started."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: t.Optional[str] = None, task_vars: t.Optional[dict[str, t.Any]] = None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        arguments = {"trace_id": trace_id(), **self._task.args}
+        if self._connection.transport == "local":
+            arguments = from_here(arguments)
+        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+        return result
+
+
 class LiveAction(ActionBase):
     """Run the module of the same name; where it runs on the control node, show its progress while it does."""
 

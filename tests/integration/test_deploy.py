@@ -6,8 +6,6 @@ toolchains of some bytes where only Ansible, the kernel and we have."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import hashlib
 import json
 import os
@@ -21,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 import typing as t
 from xml.etree import ElementTree
 
@@ -38,6 +35,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host
 from ansible_collections.airgap.golang.tests.support.deployed_depot import LOOSE, OLD, TOOLCHAINS, Ran, playbook, sealed_depot
 from ansible_collections.airgap.golang.tests.support.depots import held
+from ansible_collections.airgap.golang.tests.support.mounts import in_mount_namespace, small_disk
 from ansible_collections.airgap.golang.tests.support.small_generation import ALL_PARTS, OTHER, PLATFORM, bring, make_generation, probe, send
 
 DEPLOY = "Bring the host to the generation"
@@ -573,39 +571,6 @@ def test_progress_lines_come_while_it_sends(work: pathlib.Path) -> None:
 
 
 # -- full disks
-
-
-def in_mount_namespace(work: t.Callable[[], None]) -> None:
-    """Call ``work`` in a forked process that may mount, whoever we are."""
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            uid, gid = os.getuid(), os.getgid()
-            flags = 0x00020000 | (0 if IS_ROOT else 0x10000000)  # CLONE_NEWNS, CLONE_NEWUSER
-            libc = ctypes.CDLL(None, use_errno=True)
-            assert libc.unshare(flags) == 0, os.strerror(ctypes.get_errno())
-            if not IS_ROOT:
-                for name, content in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-                    pathlib.Path("/proc/self", name).write_text(content)
-            subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-            work()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-
-
-@contextlib.contextmanager
-def small_disk(at: pathlib.Path, options: str) -> t.Iterator[None]:
-    at.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(at)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(at)], check=True)
 
 
 @pytest.mark.parametrize("options, what", [("size=1m", "bytes"), ("size=100m,nr_inodes=20", "inodes")])

@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.airgap.golang.plugins.module_utils._base import files
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.manifest import Layer
+from ansible_collections.airgap.golang.plugins.module_utils._depot.tree import note_path
 from ansible_collections.airgap.golang.plugins.module_utils._go.escape import unescape_path, unescape_version
 
 Shown = t.Dict[str, t.Tuple[str, str]]
@@ -74,7 +75,7 @@ def prove_whole(depot: Depot, held: t.Optional[t.Callable[[Layer], bool]] = None
         for name, sha256 in sums.items():
             assert hashlib.sha256((tree / name).read_bytes()).hexdigest() == sha256, name
         for layer in layers:
-            assert (tree / ".layers" / layer.hex).exists() if layer.unpack else sums[layer.title] == layer.hex
+            assert os.path.exists(note_path(str(tree), layer)) if layer.unpack else sums[layer.title] == layer.hex
     current = pathlib.Path(depot.path) / "current"
     assert not current.is_symlink() or (current / "SHA256SUMS").is_file()
     depot.audit.entries()

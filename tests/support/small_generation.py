@@ -63,13 +63,18 @@ class Making:
         self.blob(content, title, kind, oci.TAR_GZIP_TYPE if compress else oci.TAR_TYPE, unpack=unpack, project=project)
 
     def module(self, path: str, version: str, files: t.Mapping[str, bytes], kind: str = "module", platform: str = "") -> str:
+        self.index[proxy_path(path, version, "mod")] = f"module {path}\n".encode()
+        self.index[proxy_path(path, version, "info")] = json.dumps({"Version": version}).encode()
+        gomod = gomod_h1(self.index[proxy_path(path, version, "mod")])
+        if not files:
+            nothing = {"zip": "", "size": 0, "h1": "", "unpacked": 0, "files": 0}
+            self.modules.append({"path": path, "version": version, "gomod_h1": gomod, "public": False, **nothing})
+            return ""
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in sorted(files):
                 archive.writestr(zipfile.ZipInfo(f"{path}@{version}/{name}", (1980, 1, 1, 0, 0, 0)), files[name])
         layer = self.blob(stream.getvalue(), "proxy/" + proxy_path(path, version, "zip"), kind, oci.ZIP_TYPE, platform=platform)
-        self.index[proxy_path(path, version, "mod")] = f"module {path}\n".encode()
-        self.index[proxy_path(path, version, "info")] = json.dumps({"Version": version}).encode()
         self.modules.append(
             {
                 "path": path,
@@ -79,7 +84,7 @@ class Making:
                 "h1": zip_h1(self.depot.blobs.path(layer.digest)),
                 "unpacked": sum(map(len, files.values())),
                 "files": len(files),
-                "gomod_h1": gomod_h1(self.index[proxy_path(path, version, "mod")]),
+                "gomod_h1": gomod,
                 "public": False,
             }
         )
@@ -103,7 +108,7 @@ def make_generation(
     nosumdb: str = "",
     sealed: bool = True,
 ) -> Generation:
-    """Admit a generation with these into ``depot``; modules: the loose one, if None.
+    """Admit a generation with these into ``depot``; modules: the loose one, if None; without files, of a version goes the go.mod alone.
 
     Its toolchains' ``go`` is a script that says its version and arguments; each tool, prebuilt for each platform, one that says its name
     and the generation's number.
@@ -160,10 +165,10 @@ def make_generation(
         return generation
 
 
-def probe(depot: Depot, host: Host, wish: Wish, number: t.Optional[int] = None) -> Plan:
+def probe(depot: Depot, host: Host, wish: Wish, number: t.Optional[int] = None, keep: int = 0) -> Plan:
     """What the host says to an offer."""
     _depot, request = deliver.offer(depot.path, number)
-    return host.plan(read_generation(request.ref, request.manifest, request.config), wish)
+    return host.plan(read_generation(request.ref, request.manifest, request.config), wish, keep)
 
 
 def send(depot: Depot, host: Host, plan: Plan) -> tuple[str, int]:
@@ -175,12 +180,13 @@ def send(depot: Depot, host: Host, plan: Plan) -> tuple[str, int]:
     return incoming, deliver.Sender(lambda path, name: t.cast(None, shutil.copy(path, os.path.join(incoming, name))), stage).send(depot, plan.missing)
 
 
-def bring(depot: Depot, host: Host, wish: Wish, number: t.Optional[int] = None) -> Plan:
-    """A whole deploy, step by step what the action plugin and the module do. Returns the plan that was carried out."""
-    plan = probe(depot, host, wish, number)
+def bring(depot: Depot, host: Host, wish: Wish, number: t.Optional[int] = None, keep: int = 0, after: bool = False) -> Plan:
+    """A whole deploy, step by step what the action plugin and the module do. Returns the plan that was first made, or with ``after`` the one carried out."""
+    plan = last = probe(depot, host, wish, number, keep)
     if plan.changed:
         host.sweep()
         host.check_place(plan)
         incoming, parts = send(depot, host, plan)
-        host.admit(probe(depot, host, wish, number), "1" * 32, incoming, parts)
-    return plan
+        last = probe(depot, host, wish, number, keep)
+        host.admit(last, "1" * 32, incoming, parts)
+    return last if after else plan

@@ -149,6 +149,27 @@ def remove_tree(path: str) -> None:
     os.rmdir(path)
 
 
+def remove_empty(path: str, top: str) -> None:
+    """Remove the directory ``path`` and those above it while they're empty, up to ``top``, which stays."""
+    while path.startswith(top + "/"):
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return
+        path = os.path.dirname(path)
+
+
+def remove_empty_below(top: str) -> None:
+    """Remove every empty directory below ``top``, which stays."""
+    for path, names, files in os.walk(top):
+        if not names and not files:
+            remove_empty(path, top)
+
+
 @contextlib.contextmanager
 def locked(path: str) -> t.Iterator[None]:
     """Hold an advisory lock on the file ``path``; somebody else holding it is an error by name, not a wait.

@@ -63,7 +63,7 @@ def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any],
     if "toolchain" in parts:
         asked = "toolchain" in wish.parts
         version = _toolchain(generation, wish.toolchain if asked else "", "" if asked else str(parts["toolchain"]["version"]), platform)
-        parts["toolchain"] = {"version": version}
+        parts["toolchain"] = {"version": version, "dir": _directory(wish.link_dir) if asked else str(parts["toolchain"]["dir"])}
     if "project" in parts:
         parts["project"] = _projects(generation, wish, parts["project"])
     if "tools" in parts:
@@ -133,6 +133,10 @@ def _toolchain(generation: Generation, asked: str, kept: str, platform: str) -> 
     return asked or (kept if kept in carried else toolchain.choose("", carried))
 
 
+def _directory(path: str) -> str:
+    return os.path.normpath(path) if path else ""
+
+
 def _projects(generation: Generation, wish: Wish, kept: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     known = sorted(str(project["name"]) for project in generation.config["projects"])
     if "project" not in wish.parts:
@@ -155,7 +159,7 @@ def _tools(generation: Generation, wish: Wish, kept: t.Mapping[str, t.Any], plat
     if "tools" not in wish.parts:
         chosen, directory = (None if kept["all"] else [name for name in kept["programs"] if name in carried]), str(kept["dir"])
     else:
-        chosen, directory = (None if wish.tools is None else sorted(set(wish.tools))), os.path.normpath(wish.tools_dir) if wish.tools_dir else ""
+        chosen, directory = (None if wish.tools is None else sorted(set(wish.tools))), _directory(wish.tools_dir)
         absent = sorted(set(chosen or ()) - set(carried))
         if absent:
             raise SpecInvalid(

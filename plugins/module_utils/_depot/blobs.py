@@ -46,6 +46,11 @@ class BlobStore:
         except FileNotFoundError:
             return False
 
+    def digests(self) -> list[str]:
+        """Every blob that is here."""
+        names = sorted(os.listdir(self.directory)) if os.path.isdir(self.directory) else []
+        return [f"sha256:{name}" for name in names if _DIGEST.fullmatch(f"sha256:{name}")]
+
     def missing(self, wanted: t.Mapping[str, int]) -> list[str]:
         """The digests of ``wanted`` (digest → size) that aren't here."""
         return [digest for digest, size in wanted.items() if not self.has(digest, size)]

@@ -240,6 +240,13 @@ class Depot:
                 self.blobs.discard(put)
             raise
 
+    def forget(self, refs: t.Collection[Ref]) -> None:
+        """Let generations not exist any more, by one rename; their files are there still. Needs the lock."""
+        if refs:
+            names = {str(ref) for ref in refs}
+            write_atomically(self._index_path, _encode_index([entry for entry in self._entries() if entry["annotations"][oci.REF_NAME] not in names]))
+            self.point_current()
+
     def point_current(self) -> None:
         """Let ``current`` mean the newest generation's tree. Needs the lock."""
         if not self.is_current():

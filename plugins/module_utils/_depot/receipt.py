@@ -17,10 +17,27 @@ from .depot import Depot
 
 SCHEMA = 1
 
+#: Of a depot's own receipt, below the depot.
+NAME = "receipt.json"
+
 
 def write(depot: Depot) -> bytes:
     """``{schema, generations: {ref: manifest digest}}`` as JSON. Digests name all that's below them."""
     return json.dumps({"schema": SCHEMA, "generations": {str(ref): digest for ref, digest in sorted(depot.index().items())}}, indent=1).encode() + b"\n"
+
+
+def named(content: bytes, where: str) -> list[str]:
+    """The digests of the manifests that a receipt names.
+
+    :raises SpecInvalid: it isn't a receipt.
+    """
+    try:
+        document = json.loads(content.decode("utf-8"))
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']}")
+        return [str(digest) for digest in document["generations"].values()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        raise SpecInvalid(f"{where} isn't a receipt ({exc})", subject=where, hint="receive writes receipts; carry one back from the offline side") from None
 
 
 def held_blobs(content: bytes, depot: Depot, where: str) -> set[str]:
@@ -30,15 +47,8 @@ def held_blobs(content: bytes, depot: Depot, where: str) -> set[str]:
 
     :raises SpecInvalid: it isn't a receipt.
     """
-    try:
-        document = json.loads(content.decode("utf-8"))
-        if document["schema"] != SCHEMA:
-            raise ValueError(f"schema {document['schema']}")
-        digests = [str(digest) for digest in document["generations"].values()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-        raise SpecInvalid(f"{where} isn't a receipt ({exc})", subject=where, hint="receive writes receipts; carry one back from the offline side") from None
     held: set[str] = set()
-    for digest in digests:
+    for digest in named(content, where):
         try:
             known: t.Mapping[str, int] = oci.parse(depot.blobs.read(digest), digest).blobs()
         except DepotDamaged:

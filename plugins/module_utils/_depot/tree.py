@@ -9,11 +9,12 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import typing as t
 
 from .._base.errors import DepotDamaged
-from .._base.files import copy_stream, link_or_copy, replacing, sync_filesystem, temporary_sibling, write_atomically
+from .._base.files import copy_stream, link_or_copy, remove_empty, replacing, sync_filesystem, temporary_sibling, write_atomically
 from .._base.progress import Stage
 from .._base.ustar import Unpacked, unpack_tree
 from .._base.workers import in_processes
@@ -60,7 +61,7 @@ def lay_out(
             with _in_nobodys_way(layer):
                 (_copy if layer.kind in EXECUTABLE else _link)(blobs, layer, os.path.join(dest, layer.title))
             sums[layer.title] = layer.hex
-        elif not os.path.exists(os.path.join(notes, layer.hex)):
+        elif not os.path.exists(note_path(dest, layer)):
             tars.append(layer)
             continue
         if stage is not None:
@@ -86,7 +87,7 @@ def lay_out(
     write_atomically(os.path.join(dest, SUMS), lines.encode("utf-8", "surrogateescape"), 0o444)
     # A note says that a layer's files are on the disk for good and in SHA256SUMS, so it comes last.
     for layer in tars:
-        write_atomically(os.path.join(notes, layer.hex), layer.title.encode() + b"\n", 0o444)
+        write_atomically(note_path(dest, layer), layer.title.encode() + b"\n", 0o444)
 
 
 @contextlib.contextmanager
@@ -163,6 +164,34 @@ def _copy(blobs: BlobStore, layer: Layer, path: str) -> None:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         with replacing(path, 0o555) as writer:
             copy_stream(reader, writer)
+
+
+def note_path(tree: str, layer: Layer) -> str:
+    """The note that says that a tar layer's files are in a tree: one blob may be unpacked in several places."""
+    return os.path.join(tree, ".layers", hashlib.sha256(f"{layer.hex} {layer.unpack}".encode()).hexdigest())
+
+
+def take_out(tree: str, layers: t.Iterable[tuple[Layer, t.Sequence[str]]]) -> None:
+    """Remove layers' files (names in the tree) from it, and directories that are empty then.
+
+    SHA256SUMS forgets them first and the notes go next, so that the tree never claims what it lacks.
+    """
+    entries = [(layer, files) for layer, files in layers]
+    sums = os.path.join(tree, SUMS)
+    gone = {file for _layer, files in entries for file in files}
+    held = _read_sums(sums)
+    if gone.intersection(held):
+        lines = "".join(f"{held[name]}  {name}\n" for name in sorted(held) if name not in gone)
+        write_atomically(sums, lines.encode("utf-8", "surrogateescape"), 0o444)
+    for layer, _files in entries:
+        if layer.unpack:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(note_path(tree, layer))
+    for file in gone:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(tree, file))
+    for parent in {os.path.dirname(file) for file in gone}:
+        remove_empty(os.path.normpath(os.path.join(tree, parent)), tree)
 
 
 def _read_sums(path: str) -> dict[str, str]:

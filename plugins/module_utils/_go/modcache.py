@@ -92,7 +92,7 @@ class ModuleCache:
         wanted = self.missing(wanted)
         if not wanted:
             return []
-        with self._exclusive():
+        with self.exclusive():
             # Again, now that nobody else is writing.
             wanted = self.missing(wanted)
             todo = [module for module in wanted if not self._is_whole(module)]
@@ -104,7 +104,7 @@ class ModuleCache:
         return wanted
 
     @contextlib.contextmanager
-    def _exclusive(self) -> t.Iterator[None]:
+    def exclusive(self) -> t.Iterator[None]:
         """The cache to ourselves, with an empty staging directory; what a killed run left there is gone."""
         try:
             _make_directories(self.root, self._private)
@@ -119,12 +119,12 @@ class ModuleCache:
         except OSError as exc:
             raise _unwritable(self.root, exc) from exc
 
-    def _base(self, path: str, version: str) -> str:
+    def base(self, path: str, version: str) -> str:
         """What the names of a version's files below cache/download begin with."""
         return os.path.join(self.root, "cache", "download", escape_path(path), "@v", escape_version(version))
 
     def _is_whole(self, module: CachedModule) -> bool:
-        base = self._base(module.path, module.version)
+        base = self.base(module.path, module.version)
         if not module.zip:
             return os.path.exists(base + ".mod")
         mark = _read_mark(base + ".ziphash")
@@ -181,13 +181,13 @@ class ModuleCache:
         """Say that these are whole, once they are on the disk. Lists come before, for nobody would mend them after."""
         coming: dict[str, set[str]] = {}
         for module in done:
-            directory, version = os.path.split(self._base(module.path, module.version))
+            directory, version = os.path.split(self.base(module.path, module.version))
             coming.setdefault(directory, set()).add(version)
         for directory, versions in coming.items():
-            self._write_list(directory, versions)
+            self.write_list(directory, versions)
         sync_filesystem(self.root)
         for module, h1 in done.items():
-            base = self._base(module.path, module.version)
+            base = self.base(module.path, module.version)
             if module.zip:
                 self._put(base + ".ziphash", h1.encode())
             else:
@@ -196,7 +196,7 @@ class ModuleCache:
 
     def _bring(self, module: CachedModule) -> str:
         """Everything for one module but its mark; returns the zip's h1. Runs in a process of its own, whose umask is 022."""
-        base = self._base(module.path, module.version)
+        base = self.base(module.path, module.version)
         _make_directories(self.root, os.path.dirname(base))
         if module.info:
             self._place(module.info, base + ".info")
@@ -211,7 +211,7 @@ class ModuleCache:
             # A go command that may not write here still wants to lock this file before it switches.
             os.close(os.open(base + ".lock", os.O_WRONLY | os.O_CREAT, 0o644))
         final = self.directory(module.path, module.version)
-        self._discard(final)
+        self.discard(final)
         beside = self._temporary()
         try:
             h1 = self._unpack(module, beside)
@@ -272,7 +272,7 @@ class ModuleCache:
         _write_new(os.path.join(beside, name), watched(), mode)
         return hashed.hexdigest()
 
-    def _discard(self, directory: str) -> None:
+    def discard(self, directory: str) -> None:
         """Remove an unpacked module: away from its name by one rename first, so that half of it is never found there."""
         if not os.path.lexists(directory):
             return
@@ -300,7 +300,7 @@ class ModuleCache:
         os.chmod(beside, 0o644)
         os.rename(beside, path)
 
-    def _write_list(self, directory: str, coming: t.AbstractSet[str] = frozenset()) -> None:
+    def write_list(self, directory: str, coming: t.AbstractSet[str] = frozenset()) -> None:
         """The ``list`` of an @v directory: versions that have, or are about to have, a .mod there (modfetch.rewriteVersionList)."""
         names = coming | {name[: -len(".mod")] for name in os.listdir(directory) if name.endswith(".mod")}
         content = "".join(version + "\n" for version in sorted(filter(is_exact, names), key=lambda version: (semver_key(version), version))).encode()

@@ -16,42 +16,43 @@ import typing as t
 
 from .._base.errors import HostRefused
 from .._base.files import symlink_atomically, sync_directory
-from .._content.wish import Wish
 from .place import Place, remove_left_behind, require_writable
 
 
-def wished_links(place: Place, wish: Wish, state: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """The links outside of ROOT. In the toolchain's, who asks for other parts has no say."""
-    links = {}
-    if "toolchain" in wish.parts and wish.link_dir:
-        links = {os.path.join(wish.link_dir, name): os.path.join(place.root, "current", "bin", name) for name in ("go", "gofmt")}
-    links.update(tool_links(place, state))
+def links_of(place: Place, state: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """Those that a state has, and with "" those of ours that it hasn't, wherever a state had its links.
+
+    :raises HostRefused: something that isn't ours is in the way.
+    """
+    current = os.path.join(place.root, "current")
+    links: dict[str, str] = {}
+    for below, directory, names in _wanted(state):
+        links.update({os.path.join(directory, name): os.path.join(current, below, name) for name in names})
+    # All of them, not the last one's alone: a kill may have come after the switch.
+    for directory in sorted(_directories(place) | {directory for _below, directory, _names in _wanted(state)}):
+        for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+            path = os.path.join(directory, name)
+            if link_target(path).startswith((os.path.join(current, "bin", ""), os.path.join(current, "tools", ""))):
+                links.setdefault(path, "")
     require_ours(place, links)
     return links
 
 
-def tool_links(place: Place, state: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """Those of the tools that a state has, and with "" those of tools that it hasn't, wherever a state had its links."""
-    tools = os.path.join(place.root, "current", "tools")
-    part = state["parts"].get("tools", {"programs": {}, "dir": ""})
-    links = {os.path.join(part["dir"], name): os.path.join(tools, name) for name in part["programs"]} if part["dir"] else {}
-    # All of them, not the last one's alone: a kill may have come after the switch.
-    for directory in sorted({part["dir"], *_tool_directories(place)} - {""}):
-        if os.path.isdir(directory):
-            for name in sorted(os.listdir(directory)):
-                path = os.path.join(directory, name)
-                if link_target(path).startswith(tools + "/"):
-                    links.setdefault(path, "")
-    return links
+def _wanted(state: t.Mapping[str, t.Any]) -> list[tuple[str, str, t.Sequence[str]]]:
+    """(below ``current``, where the links are, their names) for the parts of a state that have links."""
+    parts = state.get("parts", {})
+    go, tools = parts.get("toolchain", {}), parts.get("tools", {})
+    found = [("bin", str(go.get("dir", "")), ("go", "gofmt")), ("tools", str(tools.get("dir", "")), list(tools.get("programs", ())))]
+    return [entry for entry in found if entry[1]]
 
 
-def _tool_directories(place: Place) -> set[str]:
-    found = set()
+def _directories(place: Place) -> set[str]:
+    found: set[str] = set()
     top = os.path.join(place.root, "generations")
     for name in os.listdir(top) if os.path.isdir(top) else []:
         # A state that can't be read is refused when it's the one that counts.
         with contextlib.suppress(HostRefused):
-            found.add(str(place.state(name)["parts"].get("tools", {}).get("dir", "")))
+            found.update(directory for _below, directory, _names in _wanted(place.state(name)))
     return found
 
 
@@ -73,7 +74,7 @@ def set_links(place: Place, links: t.Mapping[str, str]) -> None:
         if link_target(path) == target:
             continue
         if target:
-            os.makedirs(directory, exist_ok=True)
+            place.make_outside(directory)
             remove_left_behind(directory, name)
             symlink_atomically(target, path)
         elif link_target(path).startswith(place.root + "/"):

@@ -11,6 +11,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ import re
 import typing as t
 
 from .._base.errors import HostRefused
-from .._base.files import remove_tree
+from .._base.files import remove_tree, sync_directory, temporary_sibling, write_atomically
 from .._content.carried import cached_modules
 from .._depot import manifest as oci
 from .._depot.depot import Depot
@@ -27,6 +28,8 @@ from .._depot.generation import Generation
 from .._go import toolchain
 from .._go.modcache import CachedModule, ModuleCache
 
+#: The note of directories that an uninstall removes, below ROOT.
+MADE = "made.json"
 _LEFT_BEHIND = re.compile(r"\.(.*)\.[0-9a-f]{16}\.tmp")
 
 
@@ -72,6 +75,10 @@ class Place:
         """Where a toolchain for this host is unpacked."""
         return self.cache.directory(toolchain.MODULE, toolchain.module_version(version, self.platform))
 
+    def goroot_prefix(self) -> str:
+        """What the real path of every program of our toolchains begins with."""
+        return os.path.join(os.path.realpath(self.cache.root), *os.path.split(toolchain.MODULE)) + "@"
+
     def wanted_modules(self, generation: Generation, parts: t.Mapping[str, t.Any]) -> list[CachedModule]:
         """The module versions of a generation that these parts of a state want in the module cache."""
         mine = {toolchain.module_version(str(entry["version"]), self.platform): str(entry["version"]) for entry in generation.config["toolchains"]}
@@ -93,13 +100,66 @@ class Place:
     def sweep_locked(self) -> None:
         """As ``sweep``, for who holds the depot's lock."""
         self.depot.sweep()
-        remove_left_behind(self.root)
-        remove_left_behind(os.path.join(self.root, "generations"))
+        self.sweep_names()
+
+    def sweep_names(self) -> None:
+        """Remove what killed runs left beside the depot, whose deliveries may be on their way."""
+        for directory in (self.root, os.path.join(self.root, "generations"), os.path.join(self.root, "builds")):
+            remove_left_behind(directory)
+
+    @contextlib.contextmanager
+    def locked(self) -> t.Iterator[None]:
+        """Make ROOT if there is none, and be its only writer."""
+        if not os.path.isdir(self.root):
+            self._make()
+        with self.depot.locked():
+            yield
+
+    def _make(self) -> None:
+        """ROOT and what lacks above it, by one rename, with the note of what that was: an uninstall leaves none of it."""
+        made = absent_directories(self.root)
+        top = made[0]
+        remove_left_behind(os.path.dirname(top), os.path.basename(top))
+        beside = temporary_sibling(top)
+        inside = beside + self.root[len(top) :]
+        os.makedirs(inside, 0o755)
+        _write_made(inside, made)
+        os.rename(beside, top)
+        sync_directory(os.path.dirname(top))
+
+    def made(self) -> list[str]:
+        """Directories outside of ROOT, and ROOT itself, that weren't there before us; what is above comes first."""
+        try:
+            with open(os.path.join(self.root, MADE), encoding="utf-8") as stream:
+                return [str(path) for path in json.load(stream)]
+        except (FileNotFoundError, ValueError):
+            return []
+
+    def make_outside(self, path: str) -> None:
+        """Make a directory outside of ROOT, and note beforehand what lacked."""
+        lacking = absent_directories(path)
+        if lacking:
+            known = self.made()
+            _write_made(self.root, known + [entry for entry in lacking if entry not in known])
+            os.makedirs(path, exist_ok=True)
 
 
 def directory_name(generation: Generation, state: t.Mapping[str, t.Any]) -> str:
     """``000007-1a2b3c4d``: the generation, and eight digits of the SHA-256 over the state it is to have here."""
     return f"{generation.ref}-{hashlib.sha256(oci.canonical(state)).hexdigest()[:8]}"
+
+
+def absent_directories(path: str) -> list[str]:
+    """``path`` and the directories above it that aren't there, from the top."""
+    found: list[str] = []
+    while not os.path.isdir(path):
+        found.insert(0, path)
+        path = os.path.dirname(path)
+    return found
+
+
+def _write_made(root: str, made: t.Sequence[str]) -> None:
+    write_atomically(os.path.join(root, MADE), json.dumps(list(made), indent=1).encode() + b"\n")
 
 
 def require_writable(path: str, other: str) -> None:
@@ -115,6 +175,11 @@ def existing(path: str) -> str:
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     return path
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a file has a name by ``temporary_sibling``."""
+    return _LEFT_BEHIND.fullmatch(name) is not None
 
 
 def remove_left_behind(directory: str, name: str = "") -> None:

@@ -11,15 +11,13 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 
-from .._base.errors import DepotDamaged, HostRefused
+from .._base.errors import HostRefused
 from .._base.files import symlink_atomically, sync_filesystem
-from .links import check_links, link_target, require_ours, set_links, tool_links
+from .history import History, number_of
+from .links import check_links, link_target, links_of, set_links
 from .place import Place
-
-_DIRECTORY = re.compile(r"([0-9]{6,})(-unsealed)?-[0-9a-f]{8}")
 
 
 def require_current(place: Place, expected: str) -> None:
@@ -60,41 +58,28 @@ def rollback_target(place: Place, number: t.Optional[int]) -> str:
 
     :raises HostRefused: there is none, or it isn't whole.
     """
-    current = place.current()
-    if not current:
+    history = History(place)
+    if not history.current:
         raise HostRefused(f"{place.root} has no active generation", code="no_generation", subject=place.root, hint="deploy one first")
-    there: dict[int, list[str]] = {}
-    for name in os.listdir(os.path.join(place.root, "generations")):
-        match = _DIRECTORY.fullmatch(name)
-        if match:
-            there.setdefault(int(match.group(1)), []).append(name)
-    active = int(current.split("-")[0])
+    there = history.by_number()
+    active = number_of(history.current)
     candidates = [number] if number is not None else [earlier for earlier in there if earlier < active]
     chosen = max((entry for entry in candidates if entry in there), default=None)
     if chosen is None:
+        pruned = history.pruned(number) if number is not None else ""
+        lacking = f"before {history.current}" if number is None else f"{number:06d}"
         raise HostRefused(
-            f"{place.root} has no generation {'before ' + current if number is None else number}",
-            code="no_generation",
-            subject=place.root,
+            f"{place.root} has no generation {lacking}" + (f": it was pruned at {pruned}" if pruned else ""),
+            code="pruned" if pruned else "no_generation",
+            subject=f"{number:06d}" if pruned else place.root,
             found=", ".join(f"{known:06d}" for known in sorted(there)),
-            hint="only what was deployed here can be gone back to",
+            hint="deploy it again" if pruned else "only what was deployed here can be gone back to",
         )
     if number == active:
-        return current
-    target = max(there[chosen], key=lambda name: _last_used(place, name))
+        return history.current
+    target = there[chosen][-1]
     _require_whole(place, target)
     return target
-
-
-def _last_used(place: Place, directory: str) -> tuple[int, float, str]:
-    """Sorts generation directories by when they were active last."""
-    try:
-        used = [str(entry["generation"]) for entry in place.depot.audit.entries() if entry["event"] == "activate"]
-    except DepotDamaged:
-        # Whoever must go back now has no time for that.
-        used = []
-    last = max((number for number, name in enumerate(used) if name == directory), default=-1)
-    return last, os.stat(os.path.join(place.root, "generations", directory)).st_mtime, directory
 
 
 def _require_whole(place: Place, directory: str) -> None:
@@ -125,22 +110,21 @@ def rollback_diff(place: Place, directory: str) -> dict[str, str]:
 
 
 def _rollback_links(place: Place, directory: str) -> dict[str, str]:
-    """The tools' links that have to change so that they are as with ``directory``: path → target, "" for one that goes.
+    """The links that have to change so that they are as with ``directory``: path → target, "" for one that goes.
 
     :raises HostRefused: something that isn't ours is in the way, or they can't be written.
     """
-    links = {path: target for path, target in tool_links(place, place.state(directory)).items() if link_target(path) != target}
-    require_ours(place, links)
+    links = {path: target for path, target in links_of(place, place.state(directory)).items() if link_target(path) != target}
     check_links(links)
     return links
 
 
 def switch_to(place: Place, directory: str, before: str, trace_id: str) -> None:
-    """Roll back from ``before``, the tools' links included.
+    """Roll back from ``before``, the links outside of ROOT included.
 
     :raises HostRefused: another generation is active by now; or what isn't ours, or can't be written, is where a link shall be.
     """
-    with place.depot.locked():
+    with place.locked():
         require_current(place, before)
         links = _rollback_links(place, directory)
         switch(place, directory, trace_id)

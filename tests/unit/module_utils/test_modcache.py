@@ -340,7 +340,7 @@ def test_a_killed_worker_is_told(tmp_path: pathlib.Path, several: list[CachedMod
 
 def test_two_at_once_are_refused(tmp_path: pathlib.Path, several: list[CachedModule]) -> None:
     cache = ModuleCache(str(tmp_path / "cache"))
-    with cache._exclusive(), pytest.raises(AirgapError, match="in use by process"):
+    with cache.exclusive(), pytest.raises(AirgapError, match="in use by process"):
         cache.install(several)
 
 
@@ -385,7 +385,7 @@ def killed_install(cache: ModuleCache, wanted: list[CachedModule], point: str, n
         ("rename", 3),
         ("rename", 4),
         ("rename", 9),
-        ("_write_list", 1),
+        ("write_list", 1),
         ("sync_filesystem", 1),
         ("_put", 1),
         ("_put", 4),
