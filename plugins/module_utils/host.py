@@ -101,7 +101,7 @@ class Host(Place):
         """
         current = self.current()
         before = self.state(current)
-        state = wished_state(generation, wish, before, self.platform)
+        state = wished_state(generation, wish, before, self.platform, os.path.join(self.root, "current", "go"))
         parts = state["parts"]
         names = parts.get("project", {}).get("names")
         layers = needed_layers(generation, parts, self.platform, names, parts.get("tools", {}).get("programs"))

@@ -194,6 +194,7 @@ from ansible_collections.airgap.golang.plugins.module_utils import host as verb
 from ansible_collections.airgap.golang.plugins.module_utils._base.answers import failing
 from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot.incoming import Request
+from ansible_collections.airgap.golang.plugins.module_utils._go.envnames import credentials
 
 
 def main():
@@ -221,6 +222,7 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
+    module.no_log_values.update(credentials(params["goenv"]))
     if not params["request"]:
         module.fail_json(msg="airgap.golang.deploy needs its action plugin, which reads the depot on the control node: run it as a task")
     with failing(module):

@@ -598,7 +598,7 @@ def test_a_disk_that_fills_up_in_the_middle(work: pathlib.Path, left: int) -> No
     depot = Depot(str(work / "depot"))
     make_generation(depot, 1)
     make_generation(depot, 2, modules={("example.com/big", "v1.0.0"): {"data": os.urandom(1 << 20) + bytes(6 << 20)}})
-    wish = Wish(ALL_PARTS, goenv="A=1\n")
+    wish = Wish(ALL_PARTS, goenv="AR=1\n")
 
     def scenario() -> None:
         with small_disk(work / "disk", "size=40m"):

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import typing as t
 
 from .._base.errors import HostRefused, SpecInvalid
 from .._depot.generation import Generation
-from .._go import toolchain
+from .._go import envnames, toolchain
+from .._go.envfile import EnvFile
 from .carried import PARTS
 
-_SETTING = re.compile(r"[A-Z][A-Z0-9_]*=[^\0\n]*")
+_NO_MODE_OF_ALL = "Go keeps the telemetry mode for each user, so it's a setting of the scope user; Go's default, local, sends nothing"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +42,15 @@ class Wish:
     tools_dir: str = ""
 
 
-def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any], platform: str) -> dict[str, t.Any]:
+def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any], platform: str, goroot: str = "") -> dict[str, t.Any]:
     """The state that a host is to have: the parts of the wish, and those of ``now`` (its state; empty for a new host).
 
     Of a part that stays, what the generation doesn't carry any more goes: a project without a successor, a toolchain for
     the newest one.
 
     :param platform: the host's, os/arch.
-    :raises SpecInvalid: the generation doesn't carry what is asked for.
+    :param goroot: that of the host's own Go, which may know settings that aren't known here.
+    :raises SpecInvalid: the generation doesn't carry what is asked for, or go.env has a setting that go doesn't know.
     :raises HostRefused: it carries no toolchain for this platform.
     """
     for option, path in (("link_dir", wish.link_dir), ("tools_dir", wish.tools_dir)):
@@ -69,7 +70,10 @@ def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any],
     if "tools" in parts:
         parts["tools"] = _tools(generation, wish, parts["tools"], platform)
     if "goenv" in parts:
-        given = wish.goenv if "goenv" in wish.parts else str(parts["goenv"]["given"])
+        asked = "goenv" in wish.parts
+        if asked:
+            _require_settings(wish.goenv, goroot)
+        given = wish.goenv if asked else str(parts["goenv"]["given"])
         parts["goenv"] = {"given": given, "content": _goenv(given, generation)}
     return {"generation": str(generation.ref), "manifest": generation.digest, "platform": platform, "parts": parts}
 
@@ -179,13 +183,19 @@ def _tools(generation: Generation, wish: Wish, kept: t.Mapping[str, t.Any], plat
     return {"all": chosen is None, "programs": programs, "dir": directory}
 
 
+def _require_settings(given: str, goroot: str) -> None:
+    lines = [line.strip() for line in given.splitlines()]
+    settings = EnvFile().names("\n".join(lines))
+    for line in lines:
+        if line and not line.startswith("#") and not EnvFile().names(line):
+            raise SpecInvalid(f"go.env can't have the line {line!r}", subject=line, expected="NAME=value", hint="one setting a line, without quotes")
+    envnames.require(settings, lambda: envnames.known_to(goroot), _NO_MODE_OF_ALL)
+
+
 def _goenv(given: str, generation: Generation) -> str:
     lines = [line.strip() for line in given.splitlines()]
-    for line in lines:
-        if line and not line.startswith("#") and not _SETTING.fullmatch(line):
-            raise SpecInvalid(f"go.env can't have the line {line!r}", subject=line, expected="NAME=value", hint="one setting a line, without quotes")
     nosumdb = str(generation.config["go"].get("nosumdb", ""))
-    if nosumdb and not any(line.startswith("GONOSUMDB=") for line in lines):
+    if nosumdb and "GONOSUMDB" not in EnvFile().names("\n".join(lines)):
         # What go.sum alone vouches for can't be looked up; everything else stays checked.
         lines.append(f"GONOSUMDB={nosumdb}")
     return "\n".join(lines).strip("\n") + "\n"

@@ -213,9 +213,9 @@ def test_private_patterns_follow_the_generation(work: pathlib.Path) -> None:
     depot = Depot(str(work / "depot"))
     make_generation(depot, 1, nosumdb="old.example")
     make_generation(depot, 2, nosumdb="new.example")
-    now = {"parts": parts_of(depot, 1, Wish(("goenv",), goenv="GOSUMDB=sum.example"), {})}
-    assert now["parts"]["goenv"]["content"] == "GOSUMDB=sum.example\nGONOSUMDB=old.example\n"
-    assert parts_of(depot, 2, Wish(("toolchain",)), now)["goenv"]["content"] == "GOSUMDB=sum.example\nGONOSUMDB=new.example\n"
+    now = {"parts": parts_of(depot, 1, Wish(("goenv",), goenv="GOSUMDB=sum.golang.org"), {})}
+    assert now["parts"]["goenv"]["content"] == "GOSUMDB=sum.golang.org\nGONOSUMDB=old.example\n"
+    assert parts_of(depot, 2, Wish(("toolchain",)), now)["goenv"]["content"] == "GOSUMDB=sum.golang.org\nGONOSUMDB=new.example\n"
     mine = Wish(("goenv",), goenv="GONOSUMDB=mine.example")
     assert parts_of(depot, 2, mine, now)["goenv"]["content"] == "GONOSUMDB=mine.example\n"
 
@@ -239,8 +239,8 @@ def test_wishes_that_cannot_be_met(depot: Depot, wish: Wish, number: int, platfo
 
 
 def test_differences_are_told_by_line() -> None:
-    before = {"parts": {"toolchain": {"version": "1.26.8"}, "project": {"names": ["a", "b"]}, "goenv": {"content": "A=1\nB=2\n"}}}
-    after = {"parts": {"toolchain": {"version": "1.27.3"}, "project": {"names": ["b", "c"]}, "goenv": {"content": "A=1\nB=3\n"}}}
+    before = {"parts": {"toolchain": {"version": "1.26.8"}, "project": {"names": ["a", "b"]}, "goenv": {"content": "AR=1\nB=2\n"}}}
+    after = {"parts": {"toolchain": {"version": "1.27.3"}, "project": {"names": ["b", "c"]}, "goenv": {"content": "AR=1\nB=3\n"}}}
     assert differences(before, after) == [
         ("toolchain", "1.26.8", "1.27.3"),
         ("project", "a", ""),
@@ -631,7 +631,7 @@ def test_killed_at_any_step(depot: Depot, work: pathlib.Path, start: str, by_unp
     def fresh(name: str) -> Host:
         made = Host(str(work / name))
         if start == "upgrade":
-            bring(depot, made, wish(made, "A=1\n", "tools"), 3)
+            bring(depot, made, wish(made, "AR=1\n", "tools"), 3)
         return made
 
     def links(host: Host) -> dict[str, list[str]]:
@@ -644,7 +644,7 @@ def test_killed_at_any_step(depot: Depot, work: pathlib.Path, start: str, by_unp
         return {name: digest for name, digest in seen.items() if name not in ("bin/go", "go.env", "state.json") and not name.startswith("proxy/sumdb/")}
 
     def deploy(host: Host) -> None:
-        bring(depot, host, wish(host, "A=2\n", "elsewhere"), 4)
+        bring(depot, host, wish(host, "AR=2\n", "elsewhere"), 4)
 
     reference = fresh("reference")
     before = current(reference)
@@ -670,10 +670,10 @@ def test_killed_at_any_step(depot: Depot, work: pathlib.Path, start: str, by_unp
         assert bool(host.current()) or start == "new"
         if host.current():
             settings = pathlib.Path(host.root, "current", "go.env").read_text()
-            assert settings == ("A=2\n" if now == after else "A=1\n")
+            assert settings == ("AR=2\n" if now == after else "AR=1\n")
         marked_modules_are_whole(host, whole)
         assert not killed_at(0, lambda: deploy(host), lock), "a rerun is needed, and enough"
-        assert current(host) == after and not probe(depot, host, wish(host, "A=2\n", "elsewhere"), 4).changed
+        assert current(host) == after and not probe(depot, host, wish(host, "AR=2\n", "elsewhere"), 4).changed
         assert links(host) == links(reference)
         host.depot.audit.entries()
         left = [path for at, directories, files in os.walk(host.root) for path in directories + files if path.endswith(".tmp")]

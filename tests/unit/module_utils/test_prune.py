@@ -142,7 +142,7 @@ def test_other_states_of_a_generation_go(depot: Depot, host: Host, work: pathlib
     """Nothing leads back to settings that a later deploy of the same generation replaced. All numbers stay with keep 0."""
     bring(depot, host, Wish((*ALL_PARTS, "depot"), goenv=GOENV), 1)
     bring(depot, host, WISH, 2)
-    bring(depot, host, dataclasses.replace(WISH, goenv="A=2\n"), 2)
+    bring(depot, host, dataclasses.replace(WISH, goenv="AR=2\n"), 2)
     names = os.listdir(os.path.join(host.root, "generations"))
     assert len(names) == 3
     ran = pruned(host, 0)
@@ -243,7 +243,7 @@ def test_whatever_there_was(work: pathlib.Path, seed: int) -> None:
         )
     brought: list[tuple[int, Wish]] = []
     for _ in range(chance.randint(2, 6)):
-        wish = Wish(tuple(chance.sample(PARTS, chance.randint(1, 5))), goenv=f"A={chance.randint(1, 2)}\n", tools_dir="")
+        wish = Wish(tuple(chance.sample(PARTS, chance.randint(1, 5))), goenv=f"AR={chance.randint(1, 2)}\n", tools_dir="")
         number = chance.choice(numbers)
         bring(depot, host, wish, number)
         brought.append((number, wish))

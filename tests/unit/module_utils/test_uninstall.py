@@ -55,7 +55,7 @@ def host(work: pathlib.Path) -> Host:
 
 @pytest.fixture
 def wish(work: pathlib.Path) -> Wish:
-    return Wish(PARTS, goenv="A=1\n", link_dir=str(work / "host" / "usr" / "bin"), tools_dir=str(work / "host" / "opt" / "tools" / "bin"))
+    return Wish(PARTS, goenv="AR=1\n", link_dir=str(work / "host" / "usr" / "bin"), tools_dir=str(work / "host" / "opt" / "tools" / "bin"))
 
 
 def removed(host: Host, *parts: str) -> uninstall.Removal:
