@@ -13,18 +13,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pwd
-import secrets
 import typing as t
 
 from ._base.errors import AirgapError, DepotDamaged, HostRefused
-from ._base.files import remove_tree, sync_filesystem
 from ._base.progress import megabytes
 from ._content.carried import needed_layers
 from ._content.wish import Wish, differences, wished_state
 from ._depot import manifest as oci
 from ._depot.generation import Generation, Ref, parse_config
-from ._depot.incoming import take_blobs
+from ._depot.incoming import largest_part, left_behind, open_arriving, open_incoming, salvage, take_arrived, take_blobs
 from ._depot.tree import note_path
 from ._go.modcache import CachedModule
 from ._host import prune
@@ -34,6 +31,9 @@ from ._host.place import Place, directory_name, existing, require_writable
 from ._host.prune import Prune
 from ._host.references import needs_of
 from ._host.switch import advance_database, require_current, switch
+
+if t.TYPE_CHECKING:
+    from ._depot.pull import Mirrors
 
 # What isn't known of a tar layer before it's unpacked: sources shrink to a sixth, and a file of them has some 6 kB.
 _GZIPPED = 6
@@ -200,8 +200,10 @@ class Host(Place):
                 yield exc
         at = existing(self.root)
         found = os.statvfs(at)
+        # While parts arrive, the largest of them lies beside its blobs; when modules are unpacked, all parts are gone.
+        most = max(plan.bytes, sum(plan.missing.values()) + largest_part(plan.missing))
         # The last block of a file is half empty, on average.
-        needed = {"bytes": plan.bytes + plan.inodes * found.f_frsize // 2, "inodes": plan.inodes if found.f_files else 0}
+        needed = {"bytes": most + plan.inodes * found.f_frsize // 2, "inodes": plan.inodes if found.f_files else 0}
         free = {"bytes": found.f_bavail * found.f_frsize, "inodes": found.f_favail}
         for what, number in needed.items():
             if number > free[what]:
@@ -214,26 +216,35 @@ class Host(Place):
                     hint="make room, or let airgap_golang_root be on a larger file system",
                 )
 
-    def open_incoming(self, user: str) -> str:
+    def salvage(self, plan: Plan) -> bool:
+        """Take in what an earlier delivery has brought whole before it broke off; whether there was anything to look at."""
+        if not plan.missing or not left_behind(self.depot):
+            return False
+        with self.depot.locked():
+            salvage(self.depot, plan.missing)
+        return True
+
+    def pull(self, plan: Plan, mirrors: Mirrors) -> dict[str, str]:
+        """Fetch what the plan lacks; by digest, why something could not be had."""
+        with self.locked():
+            failed = mirrors.pull(plan.missing, open_arriving(self.depot))
+            take_arrived(self.depot, {digest: size for digest, size in plan.missing.items() if digest not in failed})
+        return failed
+
+    def open_incoming(self, user: str, generation: Generation) -> str:
         """Make a directory for what the control node sends, writable for the account that it connects as.
 
         If an earlier run is still sending, that one fails by name, and this one goes on: nobody can tell it from a dead one.
 
         :param user: that account's name or number; "" when it's the one that this runs as.
+        :param generation: whose documents are kept, so that they needn't come again with the blobs.
         """
         with self.locked():
-            uid, gid = _account(user)
             self.sweep_locked()
-            top = os.path.join(self.depot.staging, "incoming")
-            # Who may not list it can't find what is in it.
-            os.mkdir(top, 0o711)
-            path = os.path.join(top, secrets.token_hex(16))
-            os.mkdir(path, 0o700)
-            if os.geteuid() == 0:
-                os.chown(path, uid, gid)
-            elif uid != os.geteuid():
-                os.chmod(path, 0o733)
-        return path
+            manifest = generation.manifest
+            self.depot.blobs.put(manifest.config, oci.canonical(generation.config))
+            self.depot.blobs.put(generation.digest, manifest.encode())
+            return open_incoming(self.depot, user)
 
     def admit(self, plan: Plan, trace_id: str, incoming: str = "", parts: int = 0) -> None:
         """Carry out a plan: blobs out of ``incoming``, tree, module cache, generation directory, then the switch, then the prune.
@@ -249,7 +260,7 @@ class Host(Place):
         with self.locked():
             require_current(self, plan.current)
             if plan.missing:
-                self._take_blobs(plan.missing, incoming, parts)
+                take_blobs(self.depot, plan.missing, incoming, parts)
             self.depot.admit(
                 plan.generation.ref,
                 plan.generation.manifest.encode(),
@@ -271,28 +282,7 @@ class Host(Place):
                 plan.prune = prune.plan(self, plan.keep)
                 prune.carry_out(self, plan.prune, trace_id)
 
-    def _take_blobs(self, missing: t.Mapping[str, int], incoming: str, parts: int) -> None:
-        """Blobs from the delivery into the store: all of them, or none where one isn't right."""
-        staging = self.depot.scratch("blobs")
-        take_blobs(os.path.join(self.depot.staging, "incoming", os.path.basename(incoming)), parts, missing, staging)
-        # Later only a blob's size is looked at, so its content is on the disk before it has its name.
-        sync_filesystem(staging)
-        for digest, size in missing.items():
-            self.depot.blobs.adopt(os.path.join(staging, digest[7:]), digest, size, move=True)
-        remove_tree(staging)
-
 
 def pruned(plan: Plan) -> dict[str, t.Any]:
     """What the module returns about what went, or would."""
     return (plan.prune or prune.nothing()).result()
-
-
-def _account(user: str) -> tuple[int, int]:
-    """(uid, gid) of a name or number; our own for ""."""
-    if not user:
-        return os.geteuid(), os.getegid()
-    try:
-        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
-    except KeyError:
-        raise HostRefused(f"this host doesn't know the account {user}, which the connection uses", subject=user, hint="set ansible_user") from None
-    return entry.pw_uid, entry.pw_gid

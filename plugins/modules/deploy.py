@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: deploy
-short_description: Bring a host to a generation, with what it lacks delivered over Ansible's own connection
+short_description: Bring a host to a generation, with what it lacks delivered over Ansible's own connection or pulled from a mirror
 version_added: 0.1.0
 description:
   - Takes the whole wished state of a host, or the parts that are asked for, and does it at once. One probe, one transfer of the
-    blobs that the host lacks, one step that admits and activates. An unchanged host costs the probe alone.
+    blobs that the host lacks, one step that admits and activates. An unchanged host costs the probe alone, which has a digest in it
+    and no more.
   - Every blob is proved against the manifest before it's used. Toolchains and modules are unpacked beside their places and
     renamed. The one rename of C(current) in O(root) is what users see.
   - Works over any connection that can copy a file. The host needs Python 3.8 and coreutils, no Go, no compiler and no network.
@@ -81,6 +82,40 @@ options:
       - Links of ours go when their tools do, and come back with a rollback. What isn't ours is never replaced.
     type: path
     default: /usr/local/bin
+  transfer:
+    description:
+      - How blobs come to the host.
+      - V(push) sends them over Ansible's own connection. V(pull) has the host fetch them from O(mirrors); the control node sends
+        kilobytes then. V(auto) pulls what the mirrors have and pushes the rest.
+      - Either way each blob is proved by its digest. What has come whole is kept when a transfer breaks off; a blob that is pulled goes on at
+        the byte where it broke off.
+    type: str
+    choices: [push, pull, auto]
+    default: push
+  mirrors:
+    description:
+      - URLs of depots that are served over HTTP or HTTPS, as the host sees them. Blobs lie at C(blobs/sha256/<hex>) below.
+      - They're asked in this order, for each blob until one has it. Proxies of the environment aren't used.
+    type: list
+    elements: str
+  mirror_ca:
+    description:
+      - What the mirrors' certificates are verified by, as PEM text or the path of a file on the host. Left out, the host's own CAs.
+    type: str
+  mirror_user:
+    description: The user name for the mirrors, by basic authentication. Left out, there is none.
+    type: str
+  mirror_password:
+    description: That user's password.
+    type: str
+  mirror_timeout:
+    description: How many seconds a mirror may send nothing.
+    type: int
+    default: 30
+  http_agent:
+    description: How the host calls itself to mirrors.
+    type: str
+    default: airgap.golang
   keep:
     description:
       - How many generations stay on the host when this one is active. The ones that were active last stay, this one among them; what only
@@ -110,6 +145,14 @@ EXAMPLES = r"""
       GOPROXY=file:///opt/airgap-golang/current/proxy
       GOMODCACHE=/opt/airgap-golang/modcache
       GOSUMDB=sum.golang.org
+  become: true
+
+- name: Let the host fetch what it lacks from a mirror of its own site, and send what that hasn't got
+  airgap.golang.deploy:
+    depot: /srv/airgap/depot
+    transfer: auto
+    mirrors:
+      - https://mirror.site.example/depot
   become: true
 
 - name: Only a toolchain
@@ -142,10 +185,15 @@ platform:
   type: str
   sample: linux/amd64
 transferred:
-  description: How many bytes of blobs were sent, or would be.
+  description: How many bytes of blobs came to the host, or would. What an earlier run had brought before it broke off isn't among them.
   returned: success
   type: int
   sample: 94871552
+pulled:
+  description: How many of these bytes the host fetched from a mirror.
+  returned: success
+  type: int
+  sample: 0
 bytes:
   description: How many bytes come to lie on the host, unpacked modules included.
   returned: success
@@ -190,11 +238,12 @@ failure:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.airgap.golang.plugins.module_utils import host as verb
+from ansible_collections.airgap.golang.plugins.module_utils import accept as verb
 from ansible_collections.airgap.golang.plugins.module_utils._base.answers import failing
 from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot.incoming import Request
 from ansible_collections.airgap.golang.plugins.module_utils._go.envnames import credentials
+from ansible_collections.airgap.golang.plugins.module_utils.host import Host
 
 
 def main():
@@ -215,6 +264,13 @@ def main():
             "link_dir": {"type": "path", "default": "/usr/local/bin"},
             "tools": {"type": "list", "elements": "str"},
             "tools_dir": {"type": "path", "default": "/usr/local/bin"},
+            "transfer": {"type": "str", "choices": ["push", "pull", "auto"], "default": "push"},
+            "mirrors": {"type": "list", "elements": "str"},
+            "mirror_ca": {"type": "str"},
+            "mirror_user": {"type": "str"},
+            "mirror_password": {"type": "str", "no_log": True},
+            "mirror_timeout": {"type": "int", "default": 30},
+            "http_agent": {"type": "str", "default": "airgap.golang"},
             "keep": {"type": "int", "default": 0},
             "request": {"type": "str", "no_log": True},
             "trace_id": {"type": "str", "default": ""},
@@ -226,8 +282,6 @@ def main():
     if not params["request"]:
         module.fail_json(msg="airgap.golang.deploy needs its action plugin, which reads the depot on the control node: run it as a task")
     with failing(module):
-        host = verb.Host(params["root"])
-        request = Request.unpack(params["request"])
         wish = Wish(
             parts=tuple(params["parts"]),
             toolchain=params["toolchain"] or "",
@@ -237,31 +291,9 @@ def main():
             tools=None if params["tools"] is None else tuple(params["tools"]),
             tools_dir=params["tools_dir"],
         )
-        generation = verb.read_generation(request.ref, request.manifest, request.config)
-        plan = host.plan(generation, wish, params["keep"])
-        answer = {
-            "generation": str(generation.ref),
-            "previous": host.current(),
-            "platform": host.platform,
-            "transferred": sum(plan.missing.values()),
-            "bytes": plan.bytes,
-            "inodes": plan.inodes,
-            "modules": len(plan.unpack),
-            "diff": plan.diff(),
-        }
-        if plan.changed and request.step == "probe":
-            if not module.check_mode:
-                host.sweep()
-            host.check_place(plan)
-        if plan.changed and not module.check_mode:
-            if request.step == "probe" and plan.missing:
-                answer.update(missing=plan.missing, incoming=host.open_incoming(request.user))
-            else:
-                host.admit(plan, params["trace_id"], request.incoming, request.parts)
-        if plan.unpruned:
-            module.warn(plan.unpruned)
-        answer["pruned"] = verb.pruned(plan)
-        module.exit_json(changed=plan.changed, current=verb.directory_name(generation, plan.state), **answer)
+        request = Request.unpack(params["request"])
+        way = verb.Way.of(params)
+        module.exit_json(**verb.answer(Host(params["root"]), request, wish, way, params["keep"], module.check_mode, params["trace_id"]))
 
 
 if __name__ == "__main__":

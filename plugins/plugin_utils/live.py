@@ -34,12 +34,32 @@ def trace_id() -> str:
     given = os.environ.get(TRACE_ID)
     if given:
         return given
-    parent = os.getppid()
-    with open(f"/proc/{parent}/stat", encoding="ascii", errors="replace") as stream:
+    return hashlib.sha256(run_identity().encode()).hexdigest()[:32]
+
+
+def run_identity() -> str:
+    """The process that all workers of this ansible-playbook come from: ``<boot id> <pid> <when it started>``."""
+    return _identity(os.getppid())
+
+
+def is_running(identity: str) -> bool:
+    """Whether the process with this ``run_identity`` is still there.
+
+    :raises ValueError: it isn't one.
+    """
+    _boot, pid, _started = identity.split()
+    try:
+        return _identity(int(pid)) == identity
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _identity(pid: int) -> str:
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
         started = stream.read().rsplit(")", 1)[1].split()[19]
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
         boot = stream.read().strip()
-    return hashlib.sha256(f"{boot} {parent} {started}".encode()).hexdigest()[:32]
+    return f"{boot} {pid} {started}"
 
 
 def from_here(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

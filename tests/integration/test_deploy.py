@@ -565,7 +565,7 @@ def test_progress_lines_come_while_it_sends(work: pathlib.Path) -> None:
     ran = playbook(work / "ansible", "deploy", variables(work / "depot", work / "root"), host_vars={"ansible_connection": "slow"})
     assert changed(ran) == 2
     total = f"{ran.results[DEPLOY]['transferred'] / 1e6:.1f}"
-    lines = re.findall(rf"^  deliver to here: part 1, 67.1 MB of {total} MB, [0-9.]+ MB/s, 0 s left$", ran.output, re.MULTILINE)
+    lines = re.findall(rf"^  deliver to here: part 2 of 2, {total} MB of {total} MB, [0-9.]+ MB/s$", ran.output, re.MULTILINE)
     assert len(lines) == 1, ran.output
     assert ran.output.index(lines[0]) < ran.output.index("changed: [here]")
 
@@ -651,18 +651,58 @@ def slow() -> t.Iterator[pathlib.Path]:
     remove_tree(str(path))
 
 
-def start(work: pathlib.Path, depot: pathlib.Path, root: pathlib.Path) -> subprocess.Popen[str]:
+def start(work: pathlib.Path, depot: pathlib.Path, root: pathlib.Path, connection: str = "local") -> subprocess.Popen[str]:
     """A deploy that was begun."""
     program = (
         "import pathlib, sys\n"
         "from ansible_collections.airgap.golang.tests.support.deployed_depot import playbook\n"
         "ran = playbook(pathlib.Path(sys.argv[1]), 'deploy', {'airgap_golang_depot': sys.argv[2], 'airgap_golang_root': sys.argv[3],\n"
-        "    'deploy_become': False, 'deploy_link_dir': '', 'deploy_tools_dir': sys.argv[3] + '-tools'})\n"
+        "    'deploy_become': False, 'deploy_link_dir': '', 'deploy_tools_dir': sys.argv[3] + '-tools'},\n"
+        "    host_vars={'ansible_connection': sys.argv[4]})\n"
         "print(ran.output); sys.exit(ran.status)\n"
     )
-    argv = [sys.executable, "-c", program, str(work), str(depot), str(root)]
+    argv = [sys.executable, "-c", program, str(work), str(depot), str(root), connection]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def kill_all(mark: str) -> int:
+    """Kill every process that has this in its environment; how many there were."""
+    killed = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if mark.encode() in pathlib.Path("/proc", pid, "environ").read_bytes():
+                os.kill(int(pid), signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+def test_the_control_node_is_killed_while_it_sends(work: pathlib.Path) -> None:
+    """The next run sends the rest alone, in figures."""
+    depot, root = Depot(str(work / "depot")), work / "root"
+    make_generation(depot, 1, modules={(f"example.com/big{number}", "v1.0.0"): {"data": os.urandom(5 << 20)} for number in range(4)})
+    sizes = {path.name: path.stat().st_size for path in (work / "depot" / "blobs" / "sha256").iterdir()}
+
+    def arrived() -> dict[str, int]:
+        """The large blobs that are there whole, and how many bytes."""
+        found = {path.name: path.stat().st_size for path in (root / "depot" / "staging").glob("incoming/*/*") if path.name in sizes}
+        return {name: size for name, size in found.items() if size == sizes[name]}
+
+    process = start(work / "ansible", work / "depot", root, "slow")
+    waiting_for(lambda: len(arrived()) >= 2, process)
+    # Ansible's workers have sessions of their own.
+    while kill_all(f"RESULTS_OF={work}/"):
+        pass
+    process.wait()
+    came = arrived()
+    assert 2 <= len(came) < 4 and not (root / "current").is_symlink()
+    checked = playbook(work / "ansible", "deploy", variables(work / "depot", root), "--check").results[DEPLOY]
+    ran = playbook(work / "ansible", "deploy", variables(work / "depot", root))
+    assert changed(ran) == 2
+    small = checked["transferred"] - sum(size for size in sizes.values() if size > 5 << 20)
+    assert 0 < small < 1 << 20, "packs come first, so they were whole too"
+    assert ran.results[DEPLOY]["transferred"] == checked["transferred"] - sum(came.values()) - small
+    assert os.listdir(root / "depot" / "staging") == [] and not list((work / "ansible" / "ansible" / "tmp").glob("*/airgap-golang-delivery"))
 
 
 def test_the_module_is_killed_while_it_unpacks(slow: pathlib.Path, work: pathlib.Path) -> None:

@@ -80,6 +80,7 @@ def playbook(
     variables: t.Mapping[str, t.Any],
     *options: str,
     host_vars: t.Optional[t.Mapping[str, t.Any]] = None,
+    hosts: t.Optional[t.Mapping[str, t.Mapping[str, t.Any]]] = None,
     programs: str = os.path.dirname(sys.executable),
     prefix: t.Sequence[str] = (),
     env: t.Optional[t.Mapping[str, str]] = None,
@@ -88,6 +89,7 @@ def playbook(
 
     :param work: a directory for inventory and logs.
     :param host_vars: of the host; ansible_python_interpreter is ours by default.
+    :param hosts: in its place, hosts and their variables.
     :param programs: the directory that has ansible-playbook.
     :param prefix: goes in front of the command (unshare, runuser).
     """
@@ -95,7 +97,7 @@ def playbook(
     work.mkdir(parents=True, exist_ok=True)
     inventory = work / "inventory.json"
     given = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **(host_vars or {})}
-    inventory.write_text(json.dumps({"all": {"hosts": {"here": given}}}))
+    inventory.write_text(json.dumps({"all": {"hosts": hosts or {"here": given}}}))
     target = f"airgap.golang.{tasks_or_name}"
     if not isinstance(tasks_or_name, str):
         target = str(work / "site.yml")
@@ -125,3 +127,13 @@ def playbook(
     done = subprocess.run(argv, env=environment, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=600)
     told = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     return Ran(done.returncode, done.stdout, {entry["task"]: entry["result"] for entry in reversed(told)})
+
+
+def playbook_on(
+    work: pathlib.Path, tasks: list[dict[str, t.Any]], variables: t.Mapping[str, t.Any], hosts: t.Mapping[str, t.Mapping[str, t.Any]], *options: str
+) -> tuple[dict[str, dict[str, t.Any]], str]:
+    """Run one task on several hosts; its result by host, and the output."""
+    ran = playbook(work, tasks, variables, *options, hosts=hosts)
+    results = work / "results.json"
+    told = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    return {entry["host"]: entry["result"] for entry in told}, ran.output

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 import typing as t
 import zipfile
 
@@ -167,7 +168,7 @@ def make_generation(
 
 def probe(depot: Depot, host: Host, wish: Wish, number: t.Optional[int] = None, keep: int = 0) -> Plan:
     """What the host says to an offer."""
-    _depot, request = deliver.offer(depot.path, number)
+    request = deliver.with_documents(*deliver.offer(depot.path, number))
     return host.plan(read_generation(request.ref, request.manifest, request.config), wish, keep)
 
 
@@ -175,9 +176,11 @@ def send(depot: Depot, host: Host, plan: Plan) -> tuple[str, int]:
     """Put what the plan lacks on the host; returns the directory and how many parts are there."""
     if not plan.missing:
         return "", 0
-    incoming = host.open_incoming("")
+    incoming = host.open_incoming("", plan.generation)
     stage = Reporter().stage("deliver")
-    return incoming, deliver.Sender(lambda path, name: t.cast(None, shutil.copy(path, os.path.join(incoming, name))), stage).send(depot, plan.missing)
+    with tempfile.TemporaryDirectory() as packs:
+        sender = deliver.Sender(lambda path, name: t.cast(None, shutil.copyfile(path, os.path.join(incoming, name))), stage, deliver.Packs(packs))
+        return incoming, sender.send(depot, plan.missing)
 
 
 def bring(depot: Depot, host: Host, wish: Wish, number: t.Optional[int] = None, keep: int = 0, after: bool = False) -> Plan:

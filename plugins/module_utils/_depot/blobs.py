@@ -46,6 +46,13 @@ class BlobStore:
         except FileNotFoundError:
             return False
 
+    def has_at_most(self, digest: str, size: int) -> bool:
+        """Whether it's here with at most ``size`` bytes."""
+        try:
+            return os.stat(self.path(digest)).st_size <= size
+        except FileNotFoundError:
+            return False
+
     def digests(self) -> list[str]:
         """Every blob that is here."""
         names = sorted(os.listdir(self.directory)) if os.path.isdir(self.directory) else []

@@ -91,15 +91,15 @@ class Place:
                 wanted.append(module)
         return wanted
 
-    def sweep(self) -> None:
-        """Remove what killed runs left, where there's anything of ours yet: it takes room."""
+    def sweep(self, *kept: str) -> None:
+        """Remove what killed runs left, where there's anything of ours yet: it takes room. The entries ``kept`` of staging stay."""
         if self.depot.exists():
             with self.depot.locked():
-                self.sweep_locked()
+                self.sweep_locked(*kept)
 
-    def sweep_locked(self) -> None:
+    def sweep_locked(self, *kept: str) -> None:
         """As ``sweep``, for who holds the depot's lock."""
-        self.depot.sweep()
+        self.depot.sweep(*kept)
         self.sweep_names()
 
     def sweep_names(self) -> None:

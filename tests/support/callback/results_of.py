@@ -27,7 +27,7 @@ class CallbackModule(CallbackBase):
 
     def _write(self, result: t.Any) -> None:
         with open(os.environ["RESULTS_OF"], "a", encoding="utf-8") as stream:
-            entry = {"task": result._task.get_name().rpartition(" : ")[2], "result": result._result}
+            entry = {"task": result._task.get_name().rpartition(" : ")[2], "host": result._host.get_name(), "result": result._result}
             stream.write(json.dumps(entry, default=str) + "\n")
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
