@@ -6,6 +6,7 @@ toolchains of some bytes where only Ansible, the kernel and we have."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os

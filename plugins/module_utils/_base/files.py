@@ -22,6 +22,10 @@ from .errors import AirgapError
 
 CHUNK = 1 << 20
 
+# fcntl.h and linux/fs.h
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
 
 def sync_directory(path: str) -> None:
     """Make the names in a directory last a power cut."""
@@ -90,6 +94,24 @@ def symlink_atomically(target: str, path: str) -> None:
             os.unlink(beside)
         raise
     sync_directory(os.path.dirname(path) or ".")
+
+
+def exchange(beside: str, path: str) -> None:
+    """Put ``beside`` in the place of ``path``, directories too; what was there, if anything, is at ``beside`` then.
+
+    renameat2(2) with RENAME_EXCHANGE, so that who looks finds the one or the other; where the C library or the file system lacks it,
+    two renames.
+    """
+    if not os.path.lexists(path):
+        os.rename(beside, path)
+        return
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is not None and renameat2(_AT_FDCWD, os.fsencode(beside), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE) == 0:
+        return
+    away = temporary_sibling(beside)
+    os.rename(path, away)
+    os.rename(beside, path)
+    os.rename(away, beside)
 
 
 def link_or_copy(source: str, dest: str) -> None:

@@ -31,6 +31,8 @@ def in_processes(work: t.Callable[[int], T], order: t.Sequence[int], workers: in
 
     Pipes, not a pool: pools need POSIX semaphores, which small hosts and containers without /dev/shm lack.
     """
+    if not order:
+        return
     context = multiprocessing.get_context("fork")
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()

@@ -133,6 +133,12 @@ class BlobStore:
             raise
         return True
 
+    def replace(self, source: str, digest: str) -> None:
+        """Let a file whose SHA-256 the caller has just computed take the place of whatever has this blob's name; ``source`` is moved."""
+        os.makedirs(self.directory, exist_ok=True)
+        os.chmod(source, 0o444)
+        os.rename(source, self.path(digest))
+
     def put(self, digest: str, content: bytes) -> bool:
         """Take in a small blob, whose digest the caller has just computed; False if it was here already."""
         if self.has(digest, len(content)):

@@ -100,6 +100,19 @@ class Depot:
         parsed = oci.parse(self.blobs.read(digest), f"{self.path}: {ref}")
         return Generation(ref, digest, parsed, parse_config(self.blobs.read(parsed.config), f"{self.path}: {ref}"))
 
+    def manifest_size(self, ref: Ref) -> int:
+        """The bytes of a generation's manifest, as the index has it; 0 where it has none."""
+        return next((int(entry.get("size", 0)) for entry in self._entries() if entry["annotations"][oci.REF_NAME] == str(ref)), 0)
+
+    def config_of(self, ref: Ref) -> tuple[str, int]:
+        """The digest of a generation's config document, and its bytes, whether it's here or not.
+
+        :raises DepotDamaged: the generation isn't here, or its manifest isn't what its digest says.
+        """
+        digest = self.index().get(ref, "")
+        parsed = oci.parse(self.blobs.read(digest), f"{self.path}: {ref}")
+        return parsed.config, parsed.config_size
+
     def latest(self, sealed_only: bool = False) -> t.Optional[Generation]:
         """The generation with the highest number, a sealed one before its unsealed self; None in an empty depot."""
         refs = sorted(ref for ref in self.index() if ref.sealed or not sealed_only)

@@ -40,6 +40,7 @@ def lay_out(
     stage: t.Optional[Stage] = None,
     workers: int = 1,
     at_hand: t.Optional[t.Mapping[str, t.Sequence[AtHand]]] = None,
+    again: t.Container[str] = frozenset(),
 ) -> None:
     """Make ``dest`` hold these layers' files and a SHA256SUMS over them (``sha256sum -c`` checks it).
 
@@ -47,6 +48,7 @@ def lay_out(
     A tar layer that was unpacked before is known by its note in ``.layers`` and not unpacked again.
 
     :param workers: processes that unpack; more than one only where no thread runs, since they are forked.
+    :param again: digests of layers whose files are laid out though they are there: each takes the place of what has its name.
     :param at_hand: the files of tar layers that were packed just now, by digest: they are linked, not unpacked. Nobody else may write to them.
     :raises DepotDamaged: a blob isn't here or isn't what its name says.
     """
@@ -59,9 +61,12 @@ def lay_out(
     for layer in layers:
         if not layer.unpack:
             with _in_nobodys_way(layer):
-                (_copy if layer.kind in EXECUTABLE else _link)(blobs, layer, os.path.join(dest, layer.title))
+                if layer.kind in EXECUTABLE:
+                    _copy(blobs, layer, os.path.join(dest, layer.title), layer.digest in again)
+                else:
+                    _link(blobs, layer, os.path.join(dest, layer.title))
             sums[layer.title] = layer.hex
-        elif not os.path.exists(note_path(dest, layer)):
+        elif layer.digest in again or not os.path.exists(note_path(dest, layer)):
             tars.append(layer)
             continue
         if stage is not None:
@@ -152,9 +157,9 @@ def _link(blobs: BlobStore, layer: Layer, path: str) -> None:
     os.rename(beside, path)
 
 
-def _copy(blobs: BlobStore, layer: Layer, path: str) -> None:
+def _copy(blobs: BlobStore, layer: Layer, path: str, again: bool) -> None:
     """A program: the blob is no place for its exec bits, since all names of a file share them."""
-    if os.path.isfile(path) and os.stat(path).st_size == layer.size:
+    if not again and os.path.isfile(path) and os.stat(path).st_size == layer.size:
         return
     try:
         reader = open(blobs.path(layer.digest), "rb")  # noqa: SIM115 - only the opening can find it absent

@@ -21,19 +21,16 @@ import secrets
 import typing as t
 
 from .._base.errors import DepotDamaged, HostRefused, ModuleRefused
-from .._base.files import link_or_copy, locked, remove_tree, symlink_atomically, sync_filesystem
+from .._base.files import exchange, link_or_copy, locked, remove_tree, symlink_atomically, sync_filesystem
 from .._base.progress import Stage
 from .._base.workers import in_processes
 from .escape import escape_path, escape_version, is_exact
 from .gosum import is_h1
 from .h1 import Summary, digest
-from .modzip import Member, ModuleZip
+from .modzip import ModuleZip
 from .proxytree import semver_key
 from .toolchain import MODULE as TOOLCHAIN
-from .toolchain import is_program
-
-#: The name that a toolchain's own go.env keeps when a link takes its place.
-STOCK_ENV = "go.env.stock"
+from .unpacked import STOCK_ENV, Placed, placed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +68,10 @@ class ModuleCache:
         """Where a module version is unpacked; for a toolchain this is a GOROOT."""
         return os.path.join(self.root, f"{escape_path(path)}@{escape_version(version)}")
 
+    def download(self, path: str, version: str, extension: str) -> str:
+        """The file of a module version below cache/download; ``extension``: zip, ziphash, mod, info, lock."""
+        return f"{self.base(path, version)}.{extension}"
+
     def missing(self, wanted: t.Iterable[CachedModule]) -> list[CachedModule]:
         """Those that are not here whole, or are toolchains whose go.env leads elsewhere. Looks at two names a module.
 
@@ -102,6 +103,16 @@ class ModuleCache:
                 if self._env_astray(module):
                     self._lead_env(self.directory(module.path, module.version))
         return wanted
+
+    def restore(self, wanted: t.Sequence[CachedModule], workers: int = 2) -> None:
+        """Bring these in again, whatever is here of them. Who uses one meanwhile has the old files or the new.
+
+        :raises ModuleRefused, DepotDamaged, HostRefused: as ``install``.
+        """
+        with self.exclusive():
+            done: dict[CachedModule, str] = {}
+            in_processes(lambda index: self._renew(wanted[index]), range(len(wanted)), workers, lambda index, h1: done.update({wanted[index]: h1}))
+            self._mark(done)
 
     @contextlib.contextmanager
     def exclusive(self) -> t.Iterator[None]:
@@ -224,20 +235,43 @@ class ModuleCache:
             raise
         return h1
 
+    def _renew(self, module: CachedModule) -> str:
+        """As ``_bring``, for a module that may be in use: its mark stays, so what takes its place is on the disk before."""
+        base = self.base(module.path, module.version)
+        _make_directories(self.root, os.path.dirname(base))
+        for source, extension in ((module.info, ".info"), (module.mod, ".mod"), (module.zip, ".zip")):
+            if source:
+                self._place(source, base + extension)
+        if not module.zip:
+            return ""
+        if module.path == TOOLCHAIN:
+            self._put(base + ".lock", b"")
+        final = self.directory(module.path, module.version)
+        beside = self._temporary()
+        try:
+            h1 = self._unpack(module, beside)
+            sync_filesystem(beside)
+            _make_directories(self.root, os.path.dirname(final))
+            if os.path.isdir(final) and not os.path.islink(final):
+                os.chmod(final, 0o755)
+            exchange(beside, final)
+            os.chmod(final, 0o555)
+        finally:
+            remove_tree(beside)
+        return h1
+
     def _unpack(self, module: CachedModule, beside: str) -> str:
         with ModuleZip(module.zip) as archive:
             files = archive.files_below(f"{module.path}@{module.version}/")
             toolchain = module.path == TOOLCHAIN
-            directories = sorted({os.path.dirname(name) for name, _member in files} - {""})
-            for directory in directories:
-                os.makedirs(os.path.join(beside, directory), 0o755, exist_ok=True)
             os.makedirs(beside, 0o755, exist_ok=True)
-            names = {name for name, _member in files}
+            for directory in sorted({os.path.dirname(name) for name, _member in files} - {""}):
+                os.makedirs(os.path.join(beside, directory), 0o755, exist_ok=True)
             summary = Summary()
-            for name, member in files:
-                summary.add(member.raw, self._unpack_file(archive, member, beside, name, toolchain))
-                if toolchain and os.path.basename(name) == "_go.mod" and name[: -len("_go.mod")] + "go.mod" not in names:
-                    _write_new(os.path.join(beside, os.path.dirname(name), "go.mod"), archive.chunks(member), 0o444)
+            for file in placed(files, toolchain, bool(self.go_env_target)):
+                sha256 = self._unpack_file(archive, file, beside)
+                if file.counts:
+                    summary.add(file.member.raw, sha256)
             for member in archive.members:
                 if member.raw.endswith(b"/"):
                     summary.add(member.raw, digest(()).hexdigest())
@@ -257,19 +291,16 @@ class ModuleCache:
                 os.chmod(directory, 0o555)
         return h1
 
-    def _unpack_file(self, archive: ModuleZip, member: Member, beside: str, name: str, toolchain: bool) -> str:
+    def _unpack_file(self, archive: ModuleZip, file: Placed, beside: str) -> str:
         """Write one file; returns its SHA-256."""
-        mode = 0o555 if toolchain and is_program(name) else 0o444
-        if toolchain and self.go_env_target and name == "go.env":
-            name = STOCK_ENV
         hashed = digest(())
 
         def watched() -> t.Iterator[bytes]:
-            for chunk in archive.chunks(member):
+            for chunk in archive.chunks(file.member):
                 hashed.update(chunk)
                 yield chunk
 
-        _write_new(os.path.join(beside, name), watched(), mode)
+        _write_new(os.path.join(beside, file.name), watched(), file.mode)
         return hashed.hexdigest()
 
     def discard(self, directory: str) -> None:
@@ -301,14 +332,19 @@ class ModuleCache:
         os.rename(beside, path)
 
     def write_list(self, directory: str, coming: t.AbstractSet[str] = frozenset()) -> None:
-        """The ``list`` of an @v directory: versions that have, or are about to have, a .mod there (modfetch.rewriteVersionList)."""
-        names = coming | {name[: -len(".mod")] for name in os.listdir(directory) if name.endswith(".mod")}
-        content = "".join(version + "\n" for version in sorted(filter(is_exact, names), key=lambda version: (semver_key(version), version))).encode()
+        """Write the ``list`` of an @v directory. Needs the cache to itself."""
+        content = version_list(os.listdir(directory), coming)
         path = os.path.join(directory, "list")
         with contextlib.suppress(FileNotFoundError), open(path, "rb") as stream:
             if stream.read() == content:
                 return
         self._put(path, content)
+
+
+def version_list(names: t.Iterable[str], coming: t.AbstractSet[str] = frozenset()) -> bytes:
+    """The ``list`` of an @v directory with these names: versions that have, or are about to have, a .mod there (modfetch.rewriteVersionList)."""
+    versions = coming | {name[: -len(".mod")] for name in names if name.endswith(".mod")}
+    return "".join(version + "\n" for version in sorted(filter(is_exact, versions), key=lambda version: (semver_key(version), version))).encode()
 
 
 def _once(wanted: t.Iterable[CachedModule]) -> list[CachedModule]:

@@ -21,6 +21,12 @@ from .place import Place
 _DIRECTORY = re.compile(r"([0-9]{6,})(-unsealed)?-[0-9a-f]{8}")
 
 
+def generation_directories(place: Place) -> list[str]:
+    """The names of all generation directories, sorted."""
+    top = os.path.join(place.root, "generations")
+    return sorted(filter(_DIRECTORY.fullmatch, os.listdir(top))) if os.path.isdir(top) else []
+
+
 class History:
     """As it is when this is made. ``directories``: all that are there, by number and then by when they were active last."""
 
@@ -39,9 +45,7 @@ class History:
         except (DepotDamaged, KeyError, ValueError):
             # Whoever must go back now has no time for that.
             self._log, self._damaged = [], True
-        top = os.path.join(place.root, "generations")
-        there = [name for name in os.listdir(top) if _DIRECTORY.fullmatch(name)] if os.path.isdir(top) else []
-        self.directories = sorted(there, key=lambda name: (number_of(name), self._used(name)))
+        self.directories = sorted(generation_directories(place), key=lambda name: (number_of(name), self._used(name)))
 
     def _used(self, directory: str) -> tuple[int, int, float, str]:
         """Sorts by when they were active last."""

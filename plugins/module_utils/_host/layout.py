@@ -20,7 +20,8 @@ from .._content.wish import carried_toolchains
 from .._depot import manifest as oci
 from .._depot.generation import Generation
 from .._go import toolchain
-from .._go.modcache import STOCK_ENV
+from .._go.escape import escape_path
+from .._go.unpacked import STOCK_ENV
 from .place import Place, directory_name
 
 # The go that users call. A go command needs somewhere for its build cache, which it derives from HOME; jobs that start
@@ -52,10 +53,19 @@ def make_directory(place: Place, generation: Generation, state: t.Mapping[str, t
     path = os.path.join(place.root, "generations", name)
     if os.path.isdir(path):
         return name
-    parts = state["parts"]
-    tree = os.path.join("..", "..", "depot", "trees", str(generation.ref))
     os.makedirs(os.path.join(place.root, "generations"), exist_ok=True)
     beside = temporary_sibling(path)
+    fill_directory(place, generation, state, beside)
+    sync_filesystem(beside)
+    os.rename(beside, path)
+    return name
+
+
+def fill_directory(place: Place, generation: Generation, state: t.Mapping[str, t.Any], beside: str) -> None:
+    """Make ``beside``, and in it all that a generation's directory has. Its links are as they must be below ROOT/generations."""
+    parts = state["parts"]
+    tree = os.path.join("..", "..", "depot", "trees", str(generation.ref))
+    name = directory_name(generation, state)
     os.mkdir(beside, 0o755)
     _make_proxy(place, generation, os.path.join(beside, "proxy"))
     if "project" in parts:
@@ -69,9 +79,8 @@ def make_directory(place: Place, generation: Generation, state: t.Mapping[str, t
             target = os.path.join("..", tree, "tools", place.platform.replace("/", "-"), program)
             os.symlink(target, os.path.join(beside, "tools", program))
     if "depot" in parts:
-        for below in os.listdir(place.depot.tree(generation.ref)):
-            if below in ("files", "evidence"):
-                os.symlink(os.path.join(tree, below), os.path.join(beside, below))
+        for below in sorted({(layer.unpack or layer.title).split("/")[0] for layer in generation.manifest.layers}.intersection(("files", "evidence"))):
+            os.symlink(os.path.join(tree, below), os.path.join(beside, below))
     if "toolchain" in parts:
         goroot = place.goroot(parts["toolchain"]["version"])
         os.symlink(os.path.join("..", "..", os.path.relpath(goroot, place.root)), os.path.join(beside, "go"))
@@ -82,9 +91,6 @@ def make_directory(place: Place, generation: Generation, state: t.Mapping[str, t
     _write(os.path.join(beside, "go.env"), _settings(place, generation, state), 0o444)
     _write(os.path.join(beside, "generation.json"), oci.canonical(generation.config), 0o444)
     _write(os.path.join(beside, "state.json"), json.dumps(state, indent=1, sort_keys=True).encode() + b"\n", 0o444)
-    sync_filesystem(beside)
-    os.rename(beside, path)
-    return name
 
 
 def _settings(place: Place, generation: Generation, state: t.Mapping[str, t.Any]) -> bytes:
@@ -109,8 +115,9 @@ def _make_proxy(place: Place, generation: Generation, path: str) -> None:
     """
     os.mkdir(path, 0o755)
     tree = os.path.join(place.depot.tree(generation.ref), "proxy")
-    # A generation of files alone has none.
-    for name in sorted(os.listdir(tree)) if os.path.isdir(tree) else ():
+    names = {escape_path(str(module["path"])).split("/")[0] for module in generation.config["modules"]}
+    names.update("sumdb" for layer in generation.manifest.layers if layer.kind == "sumdb")
+    for name in sorted(names):
         target = os.path.join(place.root, "sumdb") if name == "sumdb" else os.path.join(tree, name)
         os.symlink(os.path.join("..", "..", "..", os.path.relpath(target, place.root)), os.path.join(path, name))
 

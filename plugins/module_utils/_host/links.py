@@ -20,10 +20,17 @@ from .place import Place, remove_left_behind, require_writable
 
 
 def links_of(place: Place, state: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """Those that a state has, and with "" those of ours that it hasn't, wherever a state had its links.
+    """As ``links_meant``.
 
     :raises HostRefused: something that isn't ours is in the way.
     """
+    links = links_meant(place, state)
+    require_ours(place, links)
+    return links
+
+
+def links_meant(place: Place, state: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """Those that a state has, and with "" those of ours that it hasn't, wherever a state had its links."""
     current = os.path.join(place.root, "current")
     links: dict[str, str] = {}
     for below, directory, names in _wanted(state):
@@ -34,7 +41,6 @@ def links_of(place: Place, state: t.Mapping[str, t.Any]) -> dict[str, str]:
             path = os.path.join(directory, name)
             if link_target(path).startswith((os.path.join(current, "bin", ""), os.path.join(current, "tools", ""))):
                 links.setdefault(path, "")
-    require_ours(place, links)
     return links
 
 
