@@ -26,8 +26,8 @@ from ._base.errors import AirgapError, CommandFailed, FetchFailed, SpecInvalid
 from ._base.fetch import Fetcher
 from ._base.files import remove_tree
 from ._base.progress import Reporter
+from ._content import begun, layers, loose, resources
 from ._content import kit as kits
-from ._content import layers, loose, resources
 from ._content import lock as locks
 from ._content import spec as specs
 from ._content.earlier import EarlierGenerations
@@ -41,9 +41,6 @@ from ._go.goauth import GoAuth
 from ._go.goproxy import DirectGo, Upstream, parse_chain
 from ._go.recorder import RecordingProxy
 from ._go.store import ModuleStore, hasher_processes
-
-# Fetched module files wait here between a run that was killed and the next.
-FETCH = "fetch"
 
 
 @dataclasses.dataclass
@@ -97,7 +94,8 @@ def gather(spec: specs.Spec, depot: Depot, options: Options, reporter: Reporter)
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="airgap-golang-check-"))
         else:
             stack.enter_context(depot.locked())
-            depot.sweep(FETCH)
+            begun.rescue(depot)
+            depot.sweep(begun.FETCH)
             work = depot.scratch("gather")
             stack.callback(remove_tree, work)
         return _Gathering(spec, depot, options, reporter, work, stack).run()
@@ -130,6 +128,7 @@ class _Gathering:
         self.cache = os.path.join(work if options.check else depot.path, "cache")
         self.sumdb = os.path.join(work, "sumdb")
         self.projects: list[tuple[specs.Project, closure.Root]] = []
+        self.packing: dict[str, concurrent.futures.Future[layers.Packed]] = {}
         self.loose: list[closure.Root] = []
         self.carried_toolchains: list[tuple[str, str]] = []
         self.one_at_a_time = threading.Lock()
@@ -193,7 +192,7 @@ class _Gathering:
             document = layers.document(gathered, self.depot.next_number())
             now = self._locked(document)
             generation = layers.admit(self.depot, gathered, document, self.work, self.options.trace_id, self.reporter.stage("gather: store"))
-            remove_tree(os.path.join(self.depot.staging, FETCH))
+            remove_tree(self.fetched)
         self.warnings += database.warnings
         moved = taking.moved()
         files, size = (sum(counts) for counts in ((self.store.fetched_files, moved.files, wheels.files), (self.store.fetched_bytes, moved.bytes, wheels.bytes)))
@@ -203,15 +202,20 @@ class _Gathering:
     def _gathered(
         self, inputs: str, files: t.Mapping[str, resources.Taken], sums: t.Mapping[gosum.Key, str], database: carrieddb.CarriedDatabase
     ) -> layers.Gathered:
+        if database.head:
+            os.rename(self.sumdb, os.path.join(self.tree.proxy, "sumdb"))
+        with contextlib.suppress(OSError):
+            # A generation of files alone has none.
+            os.rmdir(self.tree.proxy)
         return layers.Gathered(
             spec=self.spec,
             inputs=inputs,
             store=self.store,
-            proxy=proxytree.write_lists(os.path.join(self.work, "lists"), {key: file.path for key, file in self.store.files.items()}),
-            sumdb=self.sumdb,
+            tree=self.tree.path,
+            lists=proxytree.write_lists(self.tree.proxy, sorted(self.store.files)),
             toolchains=self.carried_toolchains,
             projects=[
-                layers.GatheredProject(project, root, os.path.join(self.work, "projects", project.name), self.resolved.commits.get(project.name, ""))
+                layers.GatheredProject(project, root, self.packing[project.name], self.resolved.commits.get(project.name, ""))
                 for project, root in self.projects
             ],
             files=files,
@@ -297,6 +301,9 @@ class _Gathering:
         self.opened = True
         earlier = self._earlier()
         hashers = self.stack.enter_context(hasher_processes())
+        # Before the fetcher, whose end is that of a snapshot which nobody waits for any more.
+        self.snapshots = self.stack.enter_context(concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="snapshot"))
+        self.aside = self.stack.enter_context(concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="aside"))
         settings = self.go.settings
         self.fetcher = fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections, authorize=GoAuth(settings.get("GOAUTH", ""))))
         of_direct = {name: settings[name] for name in ("GOINSECURE", "GOVCS", "GOAUTH") if settings.get(name)}
@@ -305,11 +312,11 @@ class _Gathering:
         chain = parse_chain(settings["GOPROXY"])
         noproxy = settings.get("GONOPROXY") or settings.get("GOPRIVATE", "")
         upstream = Upstream(chain, noproxy, fetcher, direct, url or (f"https://{name}" if name else None))
-        self.fetched = os.path.join(self.work if self.options.check else self.depot.staging, FETCH)
-        modules = os.path.join(self.fetched, "modules")
-        self.store = ModuleStore(modules, upstream, earlier.held, hashers, self.reporter.stage("gather: module files"), self.options.connections)
+        self.fetched = os.path.join(self.work if self.options.check else self.depot.staging, begun.FETCH)
+        self.tree = tree = begun.BegunTree(self.fetched)
+        stage = self.reporter.stage("gather: module files")
+        self.store = ModuleStore(tree.proxy, upstream, lambda key: tree.left(key) or earlier.held(key), hashers, stage, self.options.connections)
         self.stack.callback(self.store.close)
-        self.snapshots = self.stack.enter_context(concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="snapshot"))
         if self.options.check:
             self.estimate = Estimate(chain, noproxy, fetcher, self.options.connections)
             self.stack.callback(self.estimate.close)
@@ -337,11 +344,13 @@ class _Gathering:
         """Copy every project to where we may write, and begin to fetch what its go.sum names."""
         for project in self.spec.projects:
             label = f"project {project.name}"
-            dest = os.path.join(self.work, "projects", project.name)
+            dest = self.tree.project(project.name)
             if project.path:
                 source.copy_directory(project.path, dest, project.exclude)
             elif project.git:
-                source.clone(project.git, project.ref, self.resolved.commits[project.name], dest)
+                clone = os.path.join(self.work, "clones", project.name)
+                source.clone(project.git, project.ref, self.resolved.commits[project.name], clone)
+                source.copy_directory(clone, dest)
             else:
                 self.store.require([(project.module, project.version)], label)
                 self._begin([(project.module, project.version)], [(project.module, project.version)])
@@ -363,6 +372,8 @@ class _Gathering:
             zips, mods = root.hints()
             self.store.require(zips | mods, label)
             self._begin(zips, mods)
+            if not self.options.check:
+                self.packing[project.name] = self.aside.submit(layers.pack_source, project.name, dest, self.work)
             self.projects.append((project, root))
         for entry in self.spec.modules:
             label = f"module {entry.path}@{entry.version}"
@@ -389,7 +400,8 @@ class _Gathering:
 
     def _begin(self, zips: t.Iterable[tuple[str, str]], mods: t.Iterable[tuple[str, str]]) -> None:
         """Begin to fetch these versions; in check mode, to ask for their sizes."""
-        keys = [(*version, "zip") for version in sorted(zips)] + [(*version, ext) for version in sorted(mods) for ext in ("mod", "info")]
+        # The go command reads a whole graph's go.mod files before it wants the first .info.
+        keys = [(*version, ext) for ext, versions in (("zip", zips), ("mod", mods), ("info", mods)) for version in sorted(versions)]
         if self.options.check:
             self.estimate.add(key for key in keys if self._earlier().held(key) is None)
         else:
@@ -448,6 +460,9 @@ class _Gathering:
 
     def _ask(self) -> None:
         """Ask the go command for the projects' module graphs and the closures of modules and tools."""
+        if not self.loose:
+            # The rest of what is needed isn't known before it's asked for; of projects all is, or nearly so.
+            self._begin_snapshot()
         with self._failures_explained():
             # Projects' graphs are read side by side; what a loose module or a tool needs is fetched by go commands that are busy themselves.
             with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
@@ -460,10 +475,15 @@ class _Gathering:
                     platforms = project.platforms or sorted({name for entry in self.spec.toolchains for name in entry.platforms}) or [self.go.platform]
                     packages = closure.main_packages(self._online(root.go, ""), root)
                     root.builds = tuple(proof.default_builds(packages, project.name, platforms, project.env, project.flags, project.tags))
-        # While files still come, the database can be asked about them.
+        self.aside.submit(remove_tree, os.path.join(self.work, "online"))
+        if self.loose:
+            self._begin_snapshot()
+        self._settle()
+
+    def _begin_snapshot(self) -> None:
+        """While files still come, the database can be asked about them."""
         self.versions = self.store.expected()
         self.snapshot = self.snapshots.submit(self._take_snapshot, self.versions, self._sums())
-        self._settle()
 
     def _ask_root(self, root: closure.Root) -> None:
         """Ask with the go command that will serve it; where that turns out to be too old, with the one that go names."""

@@ -37,8 +37,8 @@ class DatabaseOnly:
     def query(self, module: str, what: str) -> bytes:
         return self._upstream.query(module, what)
 
-    def sumdb(self, path: str) -> bytes:
-        return self._upstream.sumdb(path)
+    def sumdb(self, path: str, patient: bool = False) -> bytes:
+        return self._upstream.sumdb(path, patient)
 
 
 @pytest.fixture(scope="module")

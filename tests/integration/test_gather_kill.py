@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import typing as t
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
+from ansible_collections.airgap.golang.plugins.module_utils._depot.generation import Ref
 from ansible_collections.airgap.golang.tests.support.gathering import UUID, Site, check_tree, make_spec, path_project
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
 from ansible_collections.airgap.golang.tests.support.private_git import make_plant
@@ -32,7 +34,7 @@ class Moment(t.NamedTuple):
 
 
 MOMENTS = {
-    "fetch": Moment("staging/fetch/modules/golang.org/toolchain/@v/*.zip", LAST_ZIP),
+    "fetch": Moment("staging/fetch/tree/proxy/golang.org/toolchain/@v/*.zip", LAST_ZIP),
     "snapshot": Moment("staging/.gather.*/sumdb", "/sumdb/sum.golang.org/tile/"),
     "probe": Moment("staging/.gather.*/online/modcache/github.com"),
     "blobs": Moment("blobs/sha256/*"),
@@ -67,7 +69,7 @@ def test_a_killed_gather_leaves_nothing_and_the_next_one_finishes(connected: Sit
         was_done = moment == "tree" and depot.index() != {}
         assert was_done or (depot.index() == {} and not os.path.lexists(os.path.join(depot.path, "current")))
         wait_for_helpers(depot)
-        staged = {path.name for path in pathlib.Path(depot.staging, "fetch").rglob("*.zip")}
+        staged = {path.name for path in pathlib.Path(depot.path).rglob("*.zip")}
         proxy.asked.clear()
         outcome = connected.gather(depot, make_spec(**parts), goproxy=proxy.url)
         assert outcome.changed is not was_done and outcome.generation and outcome.generation.ref.number == 1
@@ -118,3 +120,15 @@ def holds(pid: str, path: str) -> bool:
         return any(os.path.realpath(f"/proc/{pid}/fd/{number}") == path for number in os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return False
+
+
+def test_what_a_killed_gather_fetched_is_carried_like_what_comes_now(connected: Site) -> None:
+    """Also what nobody but the go command asks for: it must not read past us what is lying there."""
+    spec = make_spec(modules=["rsc.io/quote@v1.5.2"])
+    first, second = connected.depot(), connected.depot()
+    whole = connected.gather(first, spec).generation
+    shutil.copytree(os.path.join(first.tree(Ref(1, False)), "proxy"), os.path.join(second.staging, "fetch", "tree", "proxy"))
+    outcome = connected.gather(second, spec)
+    assert whole and outcome.generation and outcome.fetched["files"] == 0
+    assert outcome.generation.config["modules"] == whole.config["modules"]
+    check_tree(os.path.join(second.path, "current"))

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import secrets
+import shutil
 import subprocess
 import typing as t
 import zipfile
@@ -125,13 +126,17 @@ class Composer:
         name: str = "small",
     ) -> Composed:
         layers = []
-        module_files = {
-            (module.path, module.version, ext): str(getattr(module, ext))
-            for module in [*modules, *gomod_only]
-            for ext in (("info", "mod", "zip") if module in modules else ("info", "mod"))
-        }
-        places = write_lists(str(self.scratch / f"lists-{secrets.token_hex(4)}"), module_files)
-        proxy = {path: pathlib.Path(place).read_bytes() for path, place in sorted(places.items()) if not path.endswith(".zip")}
+        goproxy = self.scratch / f"proxy-{secrets.token_hex(4)}"
+        keys = []
+        for module in [*modules, *gomod_only]:
+            for ext in ("info", "mod", "zip") if module in modules else ("info", "mod"):
+                keys.append((module.path, module.version, ext))
+                place = goproxy / proxy_path(*keys[-1])
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(getattr(module, ext), place)
+        write_lists(str(goproxy), keys)
+        small = (path for path in sorted(goproxy.rglob("*")) if path.is_file() and path.suffix != ".zip")
+        proxy = {str(path.relative_to(goproxy)): path.read_bytes() for path in small}
         for module in modules:
             digest, size = self.blob(module.zip.read_bytes())
             layers.append(oci.Layer(digest, size, oci.ZIP_TYPE, "proxy/" + proxy_path(module.path, module.version, "zip"), "module"))

@@ -290,13 +290,21 @@ class _File:
             self._head = self._head[:512]
         with self._explained():
             if self._descriptor < 0:
-                self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+                self._descriptor = self._open()
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         self._digest.update(data)
         if data:
             self._tell(len(data))
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            return os.open(self._part, flags, 0o666)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self._part), exist_ok=True)
+            return os.open(self._part, flags, 0o666)
 
     def _tell(self, count: int) -> None:
         self._told += count
@@ -519,12 +527,13 @@ class Fetcher:
         if trust is not None:
             os.close(trust)
 
-    def get(self, url: str, limit: int = 16 << 20) -> bytes:
+    def get(self, url: str, limit: int = 16 << 20, patient: bool = False) -> bytes:
         """The whole body, of ``limit`` bytes at most.
 
+        :param patient: what was begun before may go first.
         :raises NotFetched: it could not be had, or is longer than that.
         """
-        return t.cast(bytes, self._waited(url, _Memory(limit)))
+        return t.cast(bytes, self._waited(url, _Memory(limit), SMALL if patient else URGENT))
 
     def size(self, url: str) -> t.Optional[int]:
         """How many bytes the body has, when the server says so (HEAD).
@@ -541,7 +550,7 @@ class Fetcher:
         check: t.Optional[t.Callable[[Downloaded], None]] = None,
         bulk: bool = False,
     ) -> Downloaded:
-        """Stream the body to ``dest``, by way of ``dest.part``: under ``dest`` there is all of it or nothing new.
+        """Stream the body to ``dest``, by way of ``dest.part``: under ``dest`` there is all of it or nothing new. Its directory is made when there is a body.
 
         The caller syncs (a batch at once), and lets no two threads load the same ``dest``.
 

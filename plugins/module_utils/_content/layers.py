@@ -20,7 +20,7 @@ from .._depot import manifest as oci
 from .._depot.audit import now
 from .._depot.depot import Depot
 from .._depot.generation import SCHEMA, Generation, Ref
-from .._depot.tree import AtHand
+from .._depot.tree import Begun, Ready
 from .._go import gosum, source
 from .._go.carrieddb import CarriedDatabase
 from .._go.closure import Root
@@ -32,13 +32,21 @@ from . import spec as specs
 from .resources import Taken
 
 
+class Packed(t.NamedTuple):
+    """A tar layer in a file of its own, ``path``, which isn't a blob yet, and the layer's files, which are in the begun tree."""
+
+    path: str
+    layer: oci.Layer
+    files: t.Sequence[Ready]
+
+
 @dataclasses.dataclass(frozen=True)
 class GatheredProject:
-    """A project whose source is below ``top``; ``commit`` is set when it came from git."""
+    """A project, its packed source, and the commit when that came from git."""
 
     project: specs.Project
     root: Root
-    top: str
+    source: concurrent.futures.Future[Packed]
     commit: str = ""
 
 
@@ -46,16 +54,16 @@ class GatheredProject:
 class Gathered:
     """All that becomes a generation.
 
-    ``inputs``: the digest of what it follows from. ``proxy``: the GOPROXY's files by their paths in it, the checksum database's not
-    among them: that is below the directory ``sumdb``. ``toolchains``: (version, os/arch).
-    ``files``: by their path below the tree's files/.
+    ``inputs``: the digest of what it follows from. ``tree``: a directory on the depot's file system that becomes the generation's tree: it has
+    the files of ``store`` as its proxy/, of which ``lists`` names those that aren't the store's, the checksum database, the projects'
+    sources and nothing else. ``toolchains``: (version, os/arch). ``files``: by their path below the tree's files/.
     """
 
     spec: specs.Spec
     inputs: str
     store: ModuleStore
-    proxy: t.Mapping[str, str]
-    sumdb: str
+    tree: str
+    lists: t.Sequence[str]
     toolchains: t.Sequence[tuple[str, str]]
     projects: t.Sequence[GatheredProject]
     files: t.Mapping[str, Taken]
@@ -82,22 +90,20 @@ def admit(depot: Depot, gathered: Gathered, config: t.Mapping[str, t.Any], work:
     :param config: what ``document`` gave for its number.
     :param work: a scratch directory on the depot's file system.
     """
-    packages = _proxy_packages(gathered) + [_source_package(entry) for entry in gathered.projects]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        # The biggest would otherwise be the last to begin.
-        order = sorted(range(len(packages)), key=lambda index: -len(packages[index].entries))
-        packing = {index: pool.submit(_pack, depot, packages[index], os.path.join(work, f"layer-{index}.tar")) for index in order}
+        packing = [pool.submit(_pack, package, os.path.join(work, package.title)) for package in _proxy_packages(gathered)]
+        packing += [entry.source for entry in gathered.projects]
         layers = _zip_layers(depot, gathered, stage)
-        packed = [packing[index].result() for index in range(len(packages))]
-    layers += [layer for layer, _files in packed]
+        packed = [future.result() for future in packing]
+    layers += [_adopt(depot, one) for one in packed]
     for dest, file in sorted(gathered.files.items()):
         layers.append(_file_layer("files/" + dest, file))
         depot.blobs.adopt(file.path, layers[-1].digest, file.size)
     encoded = oci.canonical(config)
     manifest = oci.Manifest(oci.digest_of(encoded), len(encoded), tuple(layers)).encode()
     facts = {"by": "gather", "inputs": gathered.inputs}
-    at_hand = {layer.digest: files for layer, files in packed}
-    return depot.admit(Ref(int(config["generation"]), False), manifest, encoded, trace_id, facts=facts, stage=stage, at_hand=at_hand)
+    begun = Begun(gathered.tree, {one.layer.digest: one.files for one in packed})
+    return depot.admit(Ref(int(config["generation"]), False), manifest, encoded, trace_id, facts=facts, stage=stage, begun=begun)
 
 
 def _file_layer(place: str, file: Taken) -> oci.Layer:
@@ -121,18 +127,20 @@ def _zip_layers(depot: Depot, gathered: Gathered, stage: Stage) -> list[oci.Laye
 
 
 def _proxy_packages(gathered: Gathered) -> list[_Package]:
-    small = [Entry(name, path) for name, path in gathered.proxy.items() if not name.endswith(".zip")]
+    proxy = os.path.join(gathered.tree, "proxy")
+    names = [*gathered.lists, *(proxy_path(*key) for key in gathered.store.files if key[2] != "zip")]
+    small = [Entry(name, os.path.join(proxy, name)) for name in names]
     packages = [_Package("proxy.tar.gz", "index", "proxy", small, True)] if small else []
     if gathered.database.head:
-        tiles = [Entry(file.name, file.path) for file in source.walk(gathered.sumdb)]
+        tiles = [Entry(file.name, file.path) for file in source.walk(os.path.join(proxy, "sumdb"))]
         packages.append(_Package("sumdb.tar", "sumdb", "proxy/sumdb", tiles, False))
     return packages
 
 
-def _source_package(entry: GatheredProject) -> _Package:
-    name = entry.project.name
-    files = [Entry(*file) for file in source.packed_files(entry.top, ".")]
-    return _Package(f"projects/{name}.source.tar.gz", "source", f"projects/{name}", files, True, name)
+def pack_source(name: str, top: str, work: str) -> Packed:
+    """The source of project ``name``, which is in directory ``top``, packed below directory ``work``."""
+    files = [Entry(*file) for file in source.packed_files(top, ".")]
+    return _pack(_Package(f"projects/{name}.source.tar.gz", "source", f"projects/{name}", files, True, name), os.path.join(work, f"{name}.source.tar"))
 
 
 def vendor_layer(depot: Depot, name: str, top: str, directory: str, work: str) -> t.Optional[oci.Layer]:
@@ -146,7 +154,7 @@ def vendor_layer(depot: Depot, name: str, top: str, directory: str, work: str) -
         return None
     vendored = [Entry(*file) for file in source.packed_files(top, vendor)]
     package = _Package(f"projects/{name}.vendor.tar.gz", "vendor", f"projects/{name}", vendored, True, name)
-    return _pack(depot, package, os.path.join(work, f"{name}.vendor.tar"))[0]
+    return _adopt(depot, _pack(package, os.path.join(work, f"{name}.vendor.tar")))
 
 
 def tool_layer(depot: Depot, binary: str, platform: str) -> oci.Layer:
@@ -158,14 +166,18 @@ def tool_layer(depot: Depot, binary: str, platform: str) -> oci.Layer:
     return layer
 
 
-def _pack(depot: Depot, package: _Package, path: str) -> tuple[oci.Layer, list[AtHand]]:
+def _pack(package: _Package, path: str) -> Packed:
     with open(path, "wb") as stream:
         names = pack_tree(stream, package.entries, package.compress)
     sha256, size = sha256_of(path)
     media_type = oci.TAR_GZIP_TYPE if package.compress else oci.TAR_TYPE
     layer = oci.Layer("sha256:" + sha256, size, media_type, package.title, package.kind, package.unpack, project=package.project)
-    depot.blobs.adopt(path, layer.digest, size, move=True)
-    return layer, [AtHand(name, digest, entry.path, entry.executable) for (name, digest), entry in zip(names, sorted(package.entries))]
+    return Packed(path, layer, [Ready(name, digest, entry.executable) for (name, digest), entry in zip(names, sorted(package.entries))])
+
+
+def _adopt(depot: Depot, packed: Packed) -> oci.Layer:
+    depot.blobs.adopt(packed.path, packed.layer.digest, packed.layer.size, move=True)
+    return packed.layer
 
 
 def document(gathered: Gathered, number: int) -> dict[str, t.Any]:

@@ -23,7 +23,7 @@ from . import manifest as oci
 from .audit import AuditLog
 from .blobs import BlobStore, is_temporary
 from .generation import Generation, Ref, parse_config
-from .tree import SUMS, AtHand, lay_out
+from .tree import SUMS, Begun, lay_out
 
 LAYOUT = oci.canonical({"imageLayoutVersion": "1.0.0"})
 DIGEST_PREFIX = "airgap.golang."
@@ -191,14 +191,15 @@ class Depot:
         facts: t.Optional[t.Mapping[str, t.Any]] = None,
         stage: t.Optional[Stage] = None,
         workers: int = 1,
-        at_hand: t.Optional[t.Mapping[str, t.Sequence[AtHand]]] = None,
+        begun: t.Optional[Begun] = None,
     ) -> Generation:
         """Make a generation exist whose layers' blobs are all in the store already. Needs the lock.
 
         :param layers: which layers this depot holds (a host may do with some); all of them by default.
         :param replaces: an unsealed generation that this one is the sealed form of.
         :param facts: for the audit line (where it came from, who signed it).
-        :param workers: as for ``lay_out``. ``at_hand`` too.
+        :param workers: as for ``lay_out``.
+        :param begun: becomes the tree; if the generation can't be admitted, it's where it was.
         :raises DepotDamaged: a blob is missing, or the number is taken by something else.
         """
         digest = oci.digest_of(manifest)
@@ -215,7 +216,7 @@ class Depot:
             sync_filesystem(self.path)
         else:
             told = {"trace_id": trace_id, **dict(facts or {})}
-            self._add(generation, {parsed.config: config, digest: manifest}, held, replaces, stage, workers, at_hand, told)
+            self._add(generation, {parsed.config: config, digest: manifest}, held, replaces, stage, workers, begun, told)
         self.point_current()
         # Last, since ``current`` may have meant it until now.
         if replaces is not None and replaces not in self.index():
@@ -230,15 +231,15 @@ class Depot:
         replaces: t.Optional[Ref],
         stage: t.Optional[Stage],
         workers: int,
-        at_hand: t.Optional[t.Mapping[str, t.Sequence[AtHand]]],
+        begun: t.Optional[Begun],
         facts: t.Mapping[str, t.Any],
     ) -> None:
         """The tree, the documents' blobs, the audit line, the index; a failure on the way leaves nothing behind but perhaps the line."""
         ref = generation.ref
-        tree, fresh = self.tree(ref), self.scratch("tree")
+        tree, fresh = self.tree(ref), begun.path if begun else self.scratch("tree")
         put: list[str] = []
         try:
-            lay_out(self.blobs, held, fresh, stage, workers, at_hand)
+            lay_out(self.blobs, held, fresh, stage, workers, begun.ready if begun else None)
             put = self._put(documents)
             remove_tree(tree)
             os.rename(fresh, tree)
@@ -248,8 +249,11 @@ class Depot:
             write_atomically(self._index_path, _encode_index([*entries, _entry(generation)]))
         except BaseException:
             if ref not in self.index():
+                if begun and not os.path.lexists(fresh):
+                    os.rename(tree, fresh)
                 remove_tree(tree)
-                remove_tree(fresh)
+                if not begun:
+                    remove_tree(fresh)
                 self.blobs.discard(put)
             raise
 

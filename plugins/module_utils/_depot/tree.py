@@ -24,13 +24,22 @@ from .manifest import EXECUTABLE, Layer
 SUMS = "SHA256SUMS"
 
 
-class AtHand(t.NamedTuple):
-    """A file of a tar layer as it was packed: its name in the tar, its hex SHA-256, where it is on the depot's file system, whether it can be executed."""
+class Ready(t.NamedTuple):
+    """A file of a tar layer that is where it belongs already: its name in the tar, its hex SHA-256, whether it can be executed."""
 
     name: str
     sha256: str
-    path: str
     executable: bool
+
+
+class Begun(t.NamedTuple):
+    """A directory on the depot's file system that is to become a tree, and whole tar layers that it has: their files by the layer's digest.
+
+    It may also have files that are layers themselves, and nothing else.
+    """
+
+    path: str
+    ready: t.Mapping[str, t.Sequence[Ready]]
 
 
 def lay_out(
@@ -39,7 +48,7 @@ def lay_out(
     dest: str,
     stage: t.Optional[Stage] = None,
     workers: int = 1,
-    at_hand: t.Optional[t.Mapping[str, t.Sequence[AtHand]]] = None,
+    ready: t.Optional[t.Mapping[str, t.Sequence[Ready]]] = None,
     again: t.Container[str] = frozenset(),
 ) -> None:
     """Make ``dest`` hold these layers' files and a SHA256SUMS over them (``sha256sum -c`` checks it).
@@ -48,13 +57,13 @@ def lay_out(
     A tar layer that was unpacked before is known by its note in ``.layers`` and not unpacked again.
 
     :param workers: processes that unpack; more than one only where no thread runs, since they are forked.
+    :param ready: the files of tar layers that are in ``dest`` already, by digest.
     :param again: digests of layers whose files are laid out though they are there: each takes the place of what has its name.
-    :param at_hand: the files of tar layers that were packed just now, by digest: they are linked, not unpacked. Nobody else may write to them.
     :raises DepotDamaged: a blob isn't here or isn't what its name says.
     """
     sums: dict[str, str] = _read_sums(os.path.join(dest, SUMS))
     notes = os.path.join(dest, ".layers")
-    if os.path.isdir(dest):
+    if os.path.isdir(notes):
         _sweep(dest)
     os.makedirs(notes, mode=0o755, exist_ok=True)
     tars: list[Layer] = []
@@ -77,10 +86,13 @@ def lay_out(
         if stage is not None:
             stage.advance(1, tars[index].size)
 
-    linked = [index for index, layer in enumerate(tars) if layer.digest in (at_hand or {})]
-    for index in linked:
-        finished(index, _link_all((at_hand or {})[tars[index].digest], tars[index], dest))
-    packed = [index for index in range(len(tars)) if index not in linked]
+    packed: list[int] = []
+    for index, layer in enumerate(tars):
+        files = (ready or {}).get(layer.digest)
+        if files is None:
+            packed.append(index)
+        else:
+            finished(index, _made_read_only(files, os.path.join(dest, layer.unpack)))
     if workers > 1 and len(packed) > 1:
         order = sorted(packed, key=lambda index: -tars[index].size)
         in_processes(lambda index: _unpack(blobs, tars[index], dest), order, workers, finished)
@@ -114,18 +126,9 @@ def _unpack(blobs: BlobStore, layer: Layer, dest: str) -> list[Unpacked]:
         return list(unpack_tree(stream, os.path.join(dest, layer.unpack), layer.title))
 
 
-def _link_all(files: t.Sequence[AtHand], layer: Layer, dest: str) -> list[Unpacked]:
-    top = os.path.join(dest, layer.unpack)
-    made: set[str] = set()
-    with _in_nobodys_way(layer):
-        for file in files:
-            path = os.path.join(top, file.name)
-            parent = os.path.dirname(path)
-            if parent not in made:
-                os.makedirs(parent, mode=0o755, exist_ok=True)
-                made.add(parent)
-            os.chmod(file.path, 0o555 if file.executable else 0o444)
-            link_or_copy(file.path, path)
+def _made_read_only(files: t.Sequence[Ready], top: str) -> list[Unpacked]:
+    for file in files:
+        os.chmod(os.path.join(top, file.name), 0o555 if file.executable else 0o444)
     return [Unpacked(file.name, file.sha256) for file in files]
 
 

@@ -92,7 +92,7 @@ def carry(
         remove_tree(dest)
         os.makedirs(dest)
         done[:] = [0, 0]
-        snapshot = Snapshot(dest, key, lambda path: store.sumdb(f"{name}/{path}"), connections, before.directory)
+        snapshot = Snapshot(dest, key, lambda path: store.sumdb(f"{name}/{path}", patient=True), connections, before.directory)
         records = snapshot.build(versions, before.heads, advance)
         check_lines(store, sums, records)
         return CarriedDatabase(records, {"name": name, "size": snapshot.tree_size, "older": sorted({*before.heads, snapshot.tree_size})})

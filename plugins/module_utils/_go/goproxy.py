@@ -287,6 +287,7 @@ class Upstream:
     def _from_direct(self, module: str, version: str, ext: str, dest: str) -> Downloaded:
         source = self._direct.file(module, version, ext)
         beside = dest + ".new"
+        os.makedirs(os.path.dirname(dest), exist_ok=True)
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside)
@@ -316,10 +317,11 @@ class Upstream:
 
         return self._walk(module, f"{module}@{query}" if query else f"the versions of {module}", from_url, lambda: self._direct.query(module, what))
 
-    def sumdb(self, path: str) -> bytes:
+    def sumdb(self, path: str, patient: bool = False) -> bytes:
         """The checksum database's answer to ``<name>/supported``, ``<name>/latest``, ``<name>/lookup/M@V`` or
         ``<name>/tile/…``: from the first proxy that serves it, else from the database itself.
 
+        :param patient: as for ``Fetcher.get``.
         :raises FetchFailed: it could not be had.
         :raises SpecInvalid: the database is never asked that.
         """
@@ -328,7 +330,7 @@ class Upstream:
             raise SpecInvalid(f"{path!r} is not something to ask a checksum database", subject=path)
         name, what = match.group("name"), match.group("what")
         base = self._sumdb_bases.once(name, lambda: self._find_sumdb(name))
-        return b"" if what == "supported" else self._fetcher.get(_under(base, what))
+        return b"" if what == "supported" else self._fetcher.get(_under(base, what), patient=patient)
 
     def _find_sumdb(self, name: str) -> str:
         """Where the database's files are: below a proxy's URL or at its own.

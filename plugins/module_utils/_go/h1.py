@@ -45,8 +45,13 @@ def archive_h1(archive: ModuleZip) -> str:
 
 def gomod_h1(content: bytes) -> str:
     """The h1 of a go.mod file (the ``/go.mod`` lines of go.sum): one file with the name ``go.mod``."""
+    return gomod_h1_of(hashlib.sha256(content).hexdigest())
+
+
+def gomod_h1_of(sha256: str) -> str:
+    """``gomod_h1`` of a content with this SHA-256 (lower-case hex)."""
     summary = Summary()
-    summary.add(b"go.mod", hashlib.sha256(content).hexdigest())
+    summary.add(b"go.mod", sha256)
     return summary.h1()
 
 

@@ -14,6 +14,7 @@ import os
 import re
 import typing as t
 
+from .._base.files import link_or_copy
 from .escape import escape_path, proxy_path
 
 _SEMVER = re.compile(r"v(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+.*)?")
@@ -38,27 +39,24 @@ def semver_key(version: str) -> tuple[t.Any, ...]:
     return int(major), int(minor), int(patch), pre is None, identifiers if pre else ()
 
 
-def write_lists(root: str, files: t.Mapping[tuple[str, str, str], str]) -> dict[str, str]:
-    """Make directory ``root``, which must be new, and in it what a GOPROXY has beside module files.
+def write_lists(proxy: str, files: t.Iterable[tuple[str, str, str]]) -> list[str]:
+    """Give directory ``proxy``, which has these module files (module, version, info|mod|zip), what a GOPROXY has beside them.
 
     A list that named more would send ``@latest`` to what isn't there; pseudo-versions are never listed.
 
-    :param files: the module files of the GOPROXY: (module, version, info|mod|zip) to where each is now.
-    :returns: all files of the GOPROXY, those of ``files`` too: their paths in it to where each is now.
+    :returns: the paths in it of what was added.
     """
-    places = {proxy_path(*key): path for key, path in files.items()}
+    added: list[str] = []
     carried: dict[str, list[str]] = {}
     for module, version, ext in files:
         if ext == "zip":
             carried.setdefault(module, []).append(version)
-    os.makedirs(root)
-    for number, (module, versions) in enumerate(sorted(carried.items())):
+    for module, versions in carried.items():
         ordered = sorted(versions, key=semver_key)
         listed = [version for version in ordered if not is_pseudo(version)]
-        path = os.path.join(root, str(number))
-        with open(path, "x", encoding="utf-8") as stream:
-            stream.writelines(f"{version}\n" for version in listed)
-        places[f"{escape_path(module)}/@v/list"] = path
         releases = [version for version in listed if semver_key(version)[3]]
-        places[f"{escape_path(module)}/@latest"] = files[(module, (releases or listed or ordered)[-1], "info")]
-    return places
+        added += [f"{escape_path(module)}/@v/list", f"{escape_path(module)}/@latest"]
+        with open(os.path.join(proxy, added[-2]), "x", encoding="utf-8") as stream:
+            stream.writelines(f"{version}\n" for version in listed)
+        link_or_copy(os.path.join(proxy, proxy_path(module, (releases or listed or ordered)[-1], "info")), os.path.join(proxy, added[-1]))
+    return added

@@ -17,12 +17,13 @@ import typing as t
 
 from .._base import process
 from .._base.errors import CommandFailed, FetchFailed, SpecInvalid
-from .._base.files import CHUNK, sha256_of
+from .._base.files import sha256_of
 from .._base.urls import scrub
 from .advice import advice
+from .codec import FASTEST
 from .command import whole_environment
 from .gitconfig import add_config, split_userinfo, without_passwords_in_arguments
-from .modzip import ModuleZip
+from .modzip import WHOLE, ModuleZip
 
 VERSION_CONTROL = (".git", ".hg", ".svn", ".bzr", "_darcs")
 
@@ -60,7 +61,7 @@ def walk(root: str, exclude: t.Sequence[str] = (), skip: t.Sequence[str] = VERSI
                     hint="what it points to would be missing on the hosts: let source.path name the common parent, or exclude the link",
                 )
             if entry.is_dir():
-                real = os.path.realpath(path)
+                real = os.path.realpath(path) if entry.is_symlink() else os.path.join(ancestors[-1], entry.name)
                 if real not in ancestors:
                     yield from below(path, relative + "/", (*ancestors, real))
             elif entry.is_file():
@@ -164,23 +165,27 @@ def _not_had(url: str, ref: str, why: str) -> FetchFailed:
 
 
 def extract_zip(path: str, module: str, version: str, dest: str) -> None:
-    """A module zip's files below ``dest``, without the ``module@version/`` in front of their names.
+    """A module zip's files below ``dest``, without the ``module@version/`` in front of their names; version control's, if there are any, stay out.
 
     :raises ModuleRefused: a member is not what a module zip may hold.
     """
-    with ModuleZip(path) as archive:
+    made: set[str] = set()
+    with ModuleZip(path, FASTEST) as archive:
         for name, member in archive.files_below(f"{module}@{version}/"):
+            if any(part in VERSION_CONTROL for part in name.split("/")):
+                continue
             target = os.path.join(dest, name)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "xb", buffering=CHUNK) as stream:
-                for chunk in archive.chunks(member):
+            parent = os.path.dirname(target)
+            if parent not in made:
+                os.makedirs(parent, exist_ok=True)
+                made.add(parent)
+            with open(target, "xb", buffering=0) as stream:
+                for chunk in archive.chunks(member) if member.size > WHOLE else [archive.content(member)]:
                     stream.write(chunk)
 
 
-def packed_files(root: str, below: str, without: t.Sequence[str] = ()) -> t.Iterator[SourceFile]:
-    """The files below ``root/below``, named relative to ``root``, but for those below the directories ``without``."""
-    start = os.path.normpath(os.path.join(root, below))
-    for file in walk(start, skip=VERSION_CONTROL):
-        name = os.path.relpath(file.path, root)
-        if not any(name.startswith(directory + "/") for directory in without):
-            yield SourceFile(name, file.path, file.executable)
+def packed_files(root: str, below: str) -> t.Iterator[SourceFile]:
+    """The files below ``root/below``, named relative to ``root``."""
+    prefix = "" if below == "." else os.path.normpath(below) + "/"
+    for file in walk(os.path.join(root, prefix), skip=VERSION_CONTROL):
+        yield SourceFile(prefix + file.name, file.path, file.executable)

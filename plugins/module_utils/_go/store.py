@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import heapq
 import itertools
-import json
 import multiprocessing
 import os
 import re
@@ -27,7 +26,7 @@ from .._base.flight import Flights
 from .._base.progress import Stage
 from .codec import FASTEST
 from .escape import proxy_path
-from .h1 import archive_h1, gomod_h1
+from .h1 import archive_h1, gomod_h1_of
 from .modzip import ModuleZip
 
 #: (module, version, "info" | "mod" | "zip")
@@ -57,8 +56,8 @@ class Source(t.Protocol):
     def query(self, module: str, what: str) -> bytes:
         """The answer to ``@v/list``, ``@latest`` or ``@v/<query>.info``."""
 
-    def sumdb(self, path: str) -> bytes:
-        """The checksum database's answer to what follows ``sumdb/``."""
+    def sumdb(self, path: str, patient: bool = False) -> bytes:
+        """The checksum database's answer to what follows ``sumdb/``. ``patient``: module files may go first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +80,12 @@ class Zip:
 
 @dataclasses.dataclass(frozen=True)
 class Held:
-    """A module file that an earlier generation has: its path, and for a zip what was proved then."""
+    """A module file that is here already: its path, and for a zip what was proved when it came. ``spare``: it can be taken away from there."""
 
     path: str
     sha256: str = ""
     zip: t.Optional[Zip] = None
+    spare: bool = False
 
 
 def look_into(path: str) -> Zip:
@@ -185,9 +185,9 @@ class BiggestFirst:
 class ModuleStore:
     """Module files below one directory (in the layout of a GOPROXY), filled from ``upstream`` on demand, thread-safe.
 
-    ``directory``: absolute, so that it's a GOPROXY as file:// too.
+    ``directory``: absolute, so that it's a GOPROXY as file:// too. Nothing is in it but the files of this store.
 
-    :param held: gives what earlier generations have, so that it's linked and not fetched.
+    :param held: gives what earlier runs have, so that it's not fetched: what isn't spare is linked.
     :param hashers: processes that look into zips while the next file is fetched.
     :param stage: is told of every file that arrives.
     """
@@ -209,7 +209,6 @@ class ModuleStore:
         self._flights: Flights[Key, Stored] = Flights()
         self._pool = concurrent.futures.ThreadPoolExecutor(connections, thread_name_prefix="store")
         self._stop = threading.Event()
-        self._directories: set[str] = set()
         self._ahead: dict[Key, concurrent.futures.Future[Stored]] = {}
         self._zips: dict[Version, concurrent.futures.Future[Zip]] = {}
         self._required_by: dict[Version, set[str]] = {}
@@ -248,8 +247,8 @@ class ModuleStore:
     def query(self, module: str, what: str) -> bytes:
         return self._upstream.query(module, what)
 
-    def sumdb(self, path: str) -> bytes:
-        return self._upstream.sumdb(path)
+    def sumdb(self, path: str, patient: bool = False) -> bytes:
+        return self._upstream.sumdb(path, patient)
 
     def prefetch(self, keys: t.Iterable[Key]) -> None:
         """Begin to fetch; ``settle`` waits for it. For one thread at a time."""
@@ -296,7 +295,6 @@ class ModuleStore:
             else:
                 self._flights.land(key, stored)
 
-        self._make_directory(path)
         self._upstream.begin(module, version, ext, path, then, count, self._stop, self._pool)
 
     def _find(self, batch: t.Sequence[tuple[Key, str]]) -> None:
@@ -349,24 +347,19 @@ class ModuleStore:
     def _path(self, key: Key) -> str:
         return os.path.join(self.directory, proxy_path(*key))
 
-    def _make_directory(self, path: str) -> None:
-        directory = os.path.dirname(path)
-        if directory not in self._directories:
-            os.makedirs(directory, exist_ok=True)
-            self._directories.add(directory)
-
     def _obtain(self, key: Key) -> Stored:
         """Find it in the directory, link it from an earlier generation, or wait for the upstream."""
         module, version, ext = key
         path = self._path(key)
         if os.path.exists(path):
-            if _is_sound(path, ext):
-                return self._keep(key, Stored(path, *sha256_of(path)))
-            os.unlink(path)
-        self._make_directory(path)
+            return self._keep(key, Stored(path, *sha256_of(path)))
         held = self._held(key)
         if held is not None:
-            link_or_copy(held.path, path)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if held.spare:
+                os.rename(held.path, path)
+            else:
+                link_or_copy(held.path, path)
             stored = Stored(path, held.sha256, os.stat(path).st_size) if held.sha256 else Stored(path, *sha256_of(path))
             return self._keep(key, stored, known=held.zip)
         counted = 0
@@ -457,16 +450,4 @@ class ModuleStore:
 
     def gomod_h1(self, module: str, version: str) -> str:
         """The h1 of a stored go.mod."""
-        with open(self.files[(module, version, "mod")].path, "rb") as stream:
-            return gomod_h1(stream.read())
-
-
-def _is_sound(path: str, ext: str) -> bool:
-    """Whether what an earlier run left can be used: no hash vouches for an .info file, and a power cut may have emptied it."""
-    if ext != "info":
-        return True
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return "Version" in json.load(stream)
-    except (ValueError, TypeError):
-        return False
+        return gomod_h1_of(self.files[(module, version, "mod")].sha256)

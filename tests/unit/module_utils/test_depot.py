@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
@@ -15,10 +16,12 @@ import typing as t
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, DepotDamaged
+from ansible_collections.airgap.golang.plugins.module_utils._base.ustar import packed
 from ansible_collections.airgap.golang.plugins.module_utils._depot import depot as depot_module
 from ansible_collections.airgap.golang.plugins.module_utils._depot import manifest as oci
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.generation import Ref
+from ansible_collections.airgap.golang.plugins.module_utils._depot.tree import SUMS, Begun, Ready, lay_out
 from ansible_collections.airgap.golang.tests.support.depots import killed_at, listing, prove_whole, times
 from ansible_collections.airgap.golang.tests.support.small_depot import Composed, Composer
 
@@ -156,6 +159,56 @@ def test_a_failure_at_the_end_leaves_nothing(composer: Composer, place: pathlib.
     assert after == before
     admit(composer.depot, composed)
     assert list(prove_whole(composer.depot)) == ["000001", "000002"]
+
+
+def begin(composer: Composer, composed: Composed) -> Begun:
+    """The tree of a generation as a gather leaves it to the depot."""
+    path = os.path.join(composer.depot.staging, "begun")
+    layers = composed.generation.manifest.layers
+    lay_out(composer.depot.blobs, [layer for layer in layers if layer.unpack], path)
+    os.unlink(os.path.join(path, SUMS))
+    shutil.rmtree(os.path.join(path, ".layers"))
+    ready = {}
+    for layer in layers:
+        if layer.unpack:
+            with open(composer.depot.blobs.path(layer.digest), "rb") as stream:
+                ready[layer.digest] = [Ready(one.name, hashlib.sha256(one.read()).hexdigest(), one.executable) for one in packed(stream, "")]
+    for directory, _directories, names in os.walk(path):
+        for name in names:
+            os.chmod(os.path.join(directory, name), 0o644)
+    return Begun(path, ready)
+
+
+def test_a_begun_tree_becomes_the_same_tree(tmp_path: pathlib.Path) -> None:
+    trees = []
+    for number in range(2):
+        composer = Composer(Depot(str(tmp_path / f"depot-{number}")), tmp_path / f"scratch-{number}")
+        composed = compose(composer, 1)
+        begun = begin(composer, composed) if number else None
+        composer.depot.admit(composed.generation.ref, composed.manifest, composed.config, "", begun=begun)
+        prove_whole(composer.depot)
+        trees.append(listing(pathlib.Path(composer.depot.path) / "trees"))
+    assert trees[0] == trees[1] and len(trees[0]) > 10 and os.listdir(composer.depot.staging) == []
+
+
+@pytest.mark.parametrize("broken", ["audit", "index", "rename"])
+def test_a_begun_tree_that_fails_is_where_it_was(composer: Composer, place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    composed = compose(composer, 1)
+    begun = begin(composer, composed)
+    sources = listing(pathlib.Path(begun.path) / "projects")
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        if broken == "audit":
+            patched.setattr(composer.depot.audit, "append", fail)
+        elif broken == "index":
+            patched.setattr(depot_module, "write_atomically", fail)
+        else:
+            patched.setattr(depot_module, "lay_out", fail)
+        composer.depot.admit(composed.generation.ref, composed.manifest, composed.config, "", begun=begun)
+    assert os.listdir(place / "trees") == [] and listing(pathlib.Path(begun.path) / "projects").keys() == sources.keys()
 
 
 def test_processes_lay_out_the_same_tree(tmp_path: pathlib.Path) -> None:

@@ -343,9 +343,11 @@ def test_redirects(server: Server, fetcher: Fetcher) -> None:
 
 def test_a_disk_that_refuses_is_no_reason_to_fetch_again(server: Server, fetcher: Fetcher, waits: list[float], tmp_path: pathlib.Path) -> None:
     server.script["/a"] = [Reply()]
-    with pytest.raises(AirgapError, match="can't be written: No such file") as failed:
-        fetcher.download(server.url("/a"), str(tmp_path / "absent" / "a"))
+    (tmp_path / "file").touch()
+    with pytest.raises(AirgapError, match="can't be written: Not a directory") as failed:
+        fetcher.download(server.url("/a"), str(tmp_path / "file" / "a"))
     assert failed.value.code == "write_failed" and waits == []
+    (tmp_path / "file").unlink()
     (tmp_path / "full.part").symlink_to("/dev/full")
     with pytest.raises(AirgapError, match="No space left"):
         fetcher.download(server.url("/a"), str(tmp_path / "full"))

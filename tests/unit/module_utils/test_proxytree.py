@@ -11,6 +11,7 @@ import pathlib
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._go import proxytree
+from ansible_collections.airgap.golang.plugins.module_utils._go.escape import proxy_path
 
 PSEUDO = [
     "v0.0.0-20170915032832-14c0d48ead0c",
@@ -55,16 +56,19 @@ def test_others_are_not(version: str) -> None:
 
 def tree(tmp_path: pathlib.Path, *carried: str, mods: tuple[str, ...] = ()) -> dict[str, str]:
     """The contents of a tree with these versions of one module, those in ``mods`` without a zip, by their names below the module's."""
-    files: dict[tuple[str, str, str], str] = {}
-    for version in [*carried, *mods]:
-        for ext in ("info", "mod", "zip") if version in carried else ("info", "mod"):
-            path = tmp_path / f"{version}.{ext}"
-            path.write_text(json.dumps({"Version": version}))
-            files[("github.com/BurntSushi/toml", version, ext)] = str(path)
-    places = proxytree.write_lists(str(tmp_path / "lists"), files)
-    prefix = "github.com/!burnt!sushi/toml/"
-    assert all(name.startswith(prefix) for name in places)
-    return {name[len(prefix) :]: pathlib.Path(path).read_text() for name, path in places.items()}
+    top = tmp_path / "github.com" / "!burnt!sushi" / "toml"
+    (top / "@v").mkdir(parents=True)
+    files = [
+        ("github.com/BurntSushi/toml", version, ext)
+        for version in [*carried, *mods]
+        for ext in (("info", "mod", "zip") if version in carried else ("info", "mod"))
+    ]
+    for _module, version, ext in files:
+        (top / "@v" / f"{version}.{ext}").write_text(json.dumps({"Version": version}))
+    added = proxytree.write_lists(str(tmp_path), files)
+    contents = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert set(contents) - {proxy_path(*key) for key in files} == set(added)
+    return {str(pathlib.Path(name).relative_to("github.com/!burnt!sushi/toml")): content for name, content in contents.items()}
 
 
 @pytest.mark.parametrize(
