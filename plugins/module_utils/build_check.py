@@ -4,7 +4,7 @@
 """The build check: a host builds the active generation's projects itself, without a network, and gets the rehearsal's binaries.
 
 Each binary that came out right has an attestation beside it; it's not built again until the generation, the binary or the
-attestation changes.
+attestation changes. ``compare`` builds all of them anew, says what came out, and leaves the host as it is.
 
 Note that this module util is PRIVATE to the collection: it can change at any time.
 """
@@ -18,33 +18,33 @@ import glob
 import hashlib
 import json
 import os
-import re
 import socket
 import stat
 import tempfile
 import typing as t
-from xml.etree import ElementTree
 
-from ._base.errors import AirgapError, BuildFailed, DepotDamaged, HostRefused, NotSealed, SpecInvalid
+from ._base import junit
+from ._base.errors import AirgapError, BuildFailed, HostRefused
 from ._base.files import CHUNK, locked, remove_tree, replacing, sha256_of, write_atomically
 from ._base.sandbox import Isolation, choose
 from ._go import toolchain
-from ._go.build import Build, BuildRecord, run_build
-
-SCHEMA = 1
+from ._go.build import BuildRecord, run_build
+from ._host.builds import SCHEMA, Sealed, Target, attested, read, recorded
+from ._host.place import Place
 
 #: What can become of a build: it was right already; it came out right now; it gave another binary; it gave none; and in
 #: check mode: it is to be built.
 ATTESTED, BUILT, MISMATCH, FAILED, WOULD_BUILD = "attested", "built", "mismatch", "failed", "would_build"
 
-# What XML 1.0 can't hold, not even escaped.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: What can become of a build that is only compared; the last is FAILED too. And what is of it under its place below builds/.
+IDENTICAL, DIFFERS = "identical", "differs"
+INSTALLED, CHANGED, ABSENT = "attested", "changed", "absent"
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """``projects``: names, empty for all; ``user``: who builds when we are root; ``report_dir``: "" for the builds' own;
-    ``timeout``: seconds for each build."""
+    ``timeout``: seconds for each build; ``scratch_dir``: where ``compare`` builds, a directory that is there."""
 
     root: str
     projects: t.Sequence[str] = ()
@@ -52,57 +52,7 @@ class Options:
     force: bool = False
     report_dir: str = ""
     timeout: int = 1800
-
-
-@dataclasses.dataclass(frozen=True)
-class _Generation:
-    """What the active generation says, and the SHA-256 of the document that says it."""
-
-    name: str
-    number: int
-    digest: str
-    targets: t.Sequence[_Target]
-
-    def to_dict(self) -> dict[str, t.Any]:
-        return {"name": self.name, "number": self.number, "digest": self.digest}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Target:
-    """One binary to build here, and what it must be."""
-
-    project: str
-    build: Build
-    expected: str
-    goroot: str
-    go: str
-    source: str
-    top: str
-    workspace: bool
-    path: str
-
-    @property
-    def attestation(self) -> str:
-        return self.path + ".attestation.json"
-
-    def result(self, status: str, **more: t.Any) -> dict[str, t.Any]:
-        """The entry for RETURN's builds: all keys, whatever became of it."""
-        return {
-            "project": self.project,
-            "output": self.build.output,
-            "package": self.build.package,
-            "platform": self.build.platform,
-            "toolchain": self.go,
-            "path": self.path,
-            "attestation": self.attestation,
-            "status": status,
-            "expected": self.expected,
-            "sha256": "",
-            "size": 0,
-            "seconds": 0.0,
-            "message": "",
-            **more,
-        }
+    scratch_dir: str = "/var/tmp"
 
 
 def check(options: Options, check_mode: bool = False) -> dict[str, t.Any]:
@@ -116,11 +66,11 @@ def check(options: Options, check_mode: bool = False) -> dict[str, t.Any]:
     :raises NotSealed: nothing was rehearsed that a build could be compared with.
     :raises SpecInvalid: a project that it doesn't have was asked for.
     """
-    generation = _read(options)
+    generation = read(options.root, options.projects)
     home = os.path.join(options.root, "builds", f"{generation.number:06d}")
     report_dir = os.path.abspath(options.report_dir or home)
     reports = {"json": os.path.join(report_dir, "report.json"), "junit": os.path.join(report_dir, "report.xml")}
-    held = [None if options.force else _attested(target, generation) for target in generation.targets]
+    held = [None if options.force else attested(target, generation) for target in generation.targets]
     todo = [target for target, attestation in zip(generation.targets, held) if attestation is None]
     unreported = not all(os.path.isfile(path) for path in reports.values())
     answer: dict[str, t.Any] = {
@@ -136,9 +86,9 @@ def check(options: Options, check_mode: bool = False) -> dict[str, t.Any]:
         results, answer["isolation"] = _build_all(options, generation, todo)
     else:
         results = {}
-    builds = [results.get(target.path) or target.result(ATTESTED, **_recorded(attestation)) for target, attestation in zip(generation.targets, held)]
+    builds = [results.get(target.path) or target.result(ATTESTED, **recorded(attestation)) for target, attestation in zip(generation.targets, held)]
     answer["builds"] = builds
-    answer["summary"] = {status: sum(1 for build in builds if build["status"] == status) for status in (ATTESTED, BUILT, MISMATCH, FAILED, WOULD_BUILD)}
+    answer["summary"] = _count(builds, (ATTESTED, BUILT, MISMATCH, FAILED, WOULD_BUILD))
     if not check_mode and answer["changed"]:
         _write_reports(reports, answer)
     bad = [build for build in builds if build["status"] in (MISMATCH, FAILED)]
@@ -149,101 +99,76 @@ def check(options: Options, check_mode: bool = False) -> dict[str, t.Any]:
     return answer
 
 
-def _read(options: Options) -> _Generation:
-    current = os.path.join(options.root, "current")
-    path = os.path.join(current, "generation.json")
+def compare(options: Options) -> dict[str, t.Any]:
+    """Build all of it in a scratch directory, and say what came out; nothing is installed, and what is installed isn't trusted.
+
+    Returns the module's answer: ``generation``, ``state``, ``isolation``, ``builds``, ``summary``. What differs or fails is an answer, no error.
+
+    :raises: as ``check``; and HostRefused when the state of what is active can't be read.
+    """
+    generation = read(options.root, options.projects)
+    state = _state(options.root)
+    isolation = choose(options.user)
+    results = []
+    with _scratch(options.scratch_dir, isolation) as scratch:
+        gocache = _private(os.path.join(scratch, "gocache"), isolation)
+        for number, target in enumerate(generation.targets):
+            mine = _private(os.path.join(scratch, str(number)), isolation)
+            results.append({**_compare_one(options, target, isolation, mine, gocache), "installed": _installed(target, generation)})
+            remove_tree(mine)
+    return {
+        "changed": False,
+        "generation": generation.to_dict(),
+        "state": state,
+        "isolation": _isolation(isolation) if results else {},
+        "builds": results,
+        "summary": _count(results, (IDENTICAL, DIFFERS, FAILED)),
+        "reports": {},
+    }
+
+
+def _state(root: str) -> dict[str, t.Any]:
+    """What is active: directory, platform, the names of its parts, and the toolchain that users call; "" for none."""
+    place = Place(root)
+    current = place.current()
+    parts = place.state(current)["parts"] if current else {}
+    version = str(parts.get("toolchain", {}).get("version", ""))
+    return {"current": current, "platform": place.platform, "parts": sorted(parts), "toolchain": version}
+
+
+def _compare_one(options: Options, target: Target, isolation: Isolation, scratch: str, gocache: str) -> dict[str, t.Any]:
     try:
-        with open(path, "rb") as stream:
-            content = stream.read()
-    except FileNotFoundError:
-        raise HostRefused(f"{options.root} has no active generation", subject=path, hint="deploy one to this host first") from None
-    try:
-        document = json.loads(content.decode("utf-8"))
-        number = int(document["generation"])
-        projects = {str(project["name"]): project for project in document["projects"]}
-        missing = sorted(set(options.projects) - set(projects))
-        if missing:
-            raise SpecInvalid(
-                f"generation {number:06d} has no project {', '.join(missing)}",
-                subject=missing[0],
-                expected=", ".join(sorted(projects)),
-                found=", ".join(missing),
-            )
-        home = os.path.join(options.root, "builds", f"{number:06d}")
-        targets = [
-            _target(options.root, current, home, project, entry)
-            for name, project in projects.items()
-            if not options.projects or name in options.projects
-            for entry in project["builds"]
-        ]
-        return _Generation(str(document["name"]), number, "sha256:" + hashlib.sha256(content).hexdigest(), targets)
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise DepotDamaged(
-            f"{path} can't be read ({type(exc).__name__}: {exc})",
-            subject=path,
-            found=str(exc),
-            hint="deploy the generation again; if that changes nothing, remove its directory below generations/ first",
-        ) from None
+        record = _run(options, target, isolation, os.path.join(scratch, "out"), scratch, gocache)
+    except AirgapError as exc:
+        return target.result(FAILED, message=exc.sentence())
+    found = {"sha256": record.sha256, "size": record.size, "seconds": record.seconds}
+    if record.sha256 != target.expected:
+        return target.result(DIFFERS, message=_other(target, record.sha256), **found)
+    return target.result(IDENTICAL, **found)
 
 
-def _target(root: str, current: str, home: str, project: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> _Target:
-    name = str(project["name"])
-    directory = os.path.normpath(str(project.get("directory") or "."))
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or directory.startswith(("..", "/")):
-        raise ValueError(f"project {name!r} with directory {directory!r} leads elsewhere")
-    expected = str(entry.get("sha256") or "")
-    if not expected:
-        raise NotSealed(
-            f"the rehearsal of project {name}, {entry.get('output')}, has not been: there is nothing to compare a build with",
-            subject=name,
-            hint="deploy a sealed generation; one that isn't can only be tried by hand",
-        )
-    if not re.fullmatch(r"[0-9a-f]{64}", expected):
-        raise ValueError(f"project {name}: {expected!r} is no SHA-256")
-    build = Build.from_dict(entry)
-    version = str(project["toolchain"])
-    return _Target(
-        project=name,
-        build=build,
-        expected=expected,
-        goroot=toolchain.directory(os.path.join(root, "modcache"), version, toolchain.host_platform()),
-        go=version,
-        source=os.path.normpath(os.path.join(current, "projects", name, directory)),
-        top=os.path.join(current, "projects", name),
-        workspace=bool(project.get("workspace")),
-        path=os.path.join(home, name, build.output),
-    )
+def _installed(target: Target, generation: Sealed) -> str:
+    if attested(target, generation) is not None:
+        return INSTALLED
+    return CHANGED if os.path.lexists(target.path) else ABSENT
 
 
-def _attested(target: _Target, generation: _Generation) -> t.Optional[dict[str, t.Any]]:
-    """The attestation, when it, the binary and the rehearsal all say the same for this very generation; else None."""
-    try:
-        with open(target.attestation, encoding="utf-8") as stream:
-            attestation = json.load(stream)
-        if not isinstance(attestation, dict) or not stat.S_ISREG(os.lstat(target.path).st_mode):
-            return None
-    except (OSError, ValueError):
-        return None
-    said = (attestation.get("schema"), attestation.get("generation"), attestation.get("project"), attestation.get("build"), attestation.get("sha256"))
-    if said != (SCHEMA, generation.to_dict(), target.project, target.build.to_dict(), target.expected):
-        return None
-    if stat.S_IMODE(os.lstat(target.path).st_mode) != 0o755 or sha256_of(target.path)[0] != target.expected:
-        return None
-    return attestation
+def _count(builds: t.Sequence[t.Mapping[str, t.Any]], statuses: t.Sequence[str]) -> dict[str, int]:
+    return {status: sum(1 for build in builds if build["status"] == status) for status in statuses}
 
 
-def _recorded(attestation: t.Optional[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
-    return {key: (attestation or {}).get(key, "") for key in ("sha256", "size", "seconds")}
+def _isolation(isolation: Isolation) -> dict[str, t.Any]:
+    return {"method": isolation.method, "proof": isolation.proof, "user": isolation.user}
 
 
-def _difference(todo: t.Sequence[_Target]) -> dict[str, t.Any]:
+def _difference(todo: t.Sequence[Target]) -> dict[str, t.Any]:
     before = {}
     for target in todo:
         before[target.path] = sha256_of(target.path)[0] if os.path.isfile(target.path) else ""
     return {"before": before, "after": {target.path: target.expected for target in todo}}
 
 
-def _build_all(options: Options, generation: _Generation, todo: t.Sequence[_Target]) -> tuple[dict[str, dict[str, t.Any]], dict[str, t.Any]]:
+def _build_all(options: Options, generation: Sealed, todo: t.Sequence[Target]) -> tuple[dict[str, dict[str, t.Any]], dict[str, t.Any]]:
     """Results by path, and the isolation they were built in."""
     builds = os.path.join(options.root, "builds")
     _directories(builds)
@@ -252,28 +177,41 @@ def _build_all(options: Options, generation: _Generation, todo: t.Sequence[_Targ
         for left in glob.glob(os.path.join(glob.escape(builds), ".scratch-*")):
             remove_tree(left)
         isolation = choose(options.user)
-        # The user may enter it and no more; what they write is in directories of their own below.
-        scratch = tempfile.mkdtemp(prefix=".scratch-", dir=builds)
-        try:
-            os.chmod(scratch, 0o711)
+        with _scratch(builds, isolation) as scratch:
             gocache = _private(os.path.join(scratch, "gocache"), isolation)
             for number, target in enumerate(todo):
                 mine = _private(os.path.join(scratch, str(number)), isolation)
                 results[target.path] = _build_one(options, generation, target, isolation, mine, gocache)
                 remove_tree(mine)
-        finally:
-            remove_tree(scratch)
-    return results, {"method": isolation.method, "proof": isolation.proof, "user": isolation.user}
+    return results, _isolation(isolation)
 
 
-def _build_one(options: Options, generation: _Generation, target: _Target, isolation: Isolation, scratch: str, gocache: str) -> dict[str, t.Any]:
+@contextlib.contextmanager
+def _scratch(directory: str, isolation: Isolation) -> t.Iterator[str]:
+    """A directory for builds that is gone afterwards. Who builds may enter it and no more; what they write is in directories of their own below."""
+    path = tempfile.mkdtemp(prefix=".scratch-", dir=directory)
+    try:
+        os.chmod(path, 0o711)
+        yield path
+    finally:
+        remove_tree(path)
+
+
+def _run(options: Options, target: Target, isolation: Isolation, out: str, scratch: str, gocache: str) -> BuildRecord:
+    """:raises HostRefused: the toolchain or the source isn't here.
+    :raises BuildFailed, CommandFailed: the build gave nothing.
+    """
+    _require(target)
+    return run_build(isolation, target.goroot, target.source, target.build, out, scratch, gocache, options.timeout, target.workspace, target.top)
+
+
+def _build_one(options: Options, generation: Sealed, target: Target, isolation: Isolation, scratch: str, gocache: str) -> dict[str, t.Any]:
     # What was attested is in doubt from here on.
     with contextlib.suppress(FileNotFoundError):
         os.unlink(target.attestation)
     out = os.path.join(scratch, "out")
     try:
-        _require(target)
-        record = run_build(isolation, target.goroot, target.source, target.build, out, scratch, gocache, options.timeout, target.workspace, target.top)
+        record = _run(options, target, isolation, out, scratch, gocache)
         sha256, size = _install(target, out, isolation.uid)
     except AirgapError as exc:
         return target.result(FAILED, message=exc.sentence())
@@ -281,19 +219,19 @@ def _build_one(options: Options, generation: _Generation, target: _Target, isola
         return target.result(FAILED, message=f"{target.project} {target.build.output}: the binary can't be brought to {target.path}: {exc}")
     found = {"sha256": sha256, "size": size, "seconds": record.seconds}
     if sha256 != target.expected:
-        return target.result(
-            MISMATCH,
-            message=(
-                f"{target.project} {target.build.output}: built here it has SHA-256 {sha256}, at the rehearsal it had {target.expected}; "
-                "check the generation's tree with `sha256sum -c SHA256SUMS`, then compare `go version -m` of both binaries"
-            ),
-            **found,
-        )
+        return target.result(MISMATCH, message=_other(target, sha256), **found)
     write_atomically(target.attestation, _json(_attestation(generation, target, isolation, record, found)))
     return target.result(BUILT, **found)
 
 
-def _require(target: _Target) -> None:
+def _other(target: Target, sha256: str) -> str:
+    return (
+        f"{target.project} {target.build.output}: built here it has SHA-256 {sha256}, at the rehearsal it had {target.expected}; "
+        "check the generation's tree with `sha256sum -c SHA256SUMS`, then compare `go version -m` of both binaries"
+    )
+
+
+def _require(target: Target) -> None:
     """The toolchain and the source are here.
 
     :raises HostRefused: one isn't.
@@ -306,7 +244,7 @@ def _require(target: _Target) -> None:
             raise HostRefused(f"{target.project}: {what} is not in {path}", subject=path, hint="deploy this generation to the host again")
 
 
-def _install(target: _Target, out: str, uid: int) -> tuple[str, int]:
+def _install(target: Target, out: str, uid: int) -> tuple[str, int]:
     """Bring the binary to its place when it's the expected one; returns (SHA-256 in hex, size) of what was built.
 
     The builder owns ``out`` and could change it at any time: what is hashed is the copy, while it's made.
@@ -333,7 +271,7 @@ class _Unwanted(Exception):
     """Leaves a file that is being replaced as it was."""
 
 
-def _attestation(generation: _Generation, target: _Target, isolation: Isolation, record: BuildRecord, found: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _attestation(generation: Sealed, target: Target, isolation: Isolation, record: BuildRecord, found: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {
         "schema": SCHEMA,
         "generation": generation.to_dict(),
@@ -370,35 +308,24 @@ def _write_reports(reports: t.Mapping[str, str], answer: t.Mapping[str, t.Any]) 
     document = {"schema": SCHEMA, "host": socket.gethostname(), "when": when}
     document.update((key, answer[key]) for key in ("generation", "isolation", "summary", "builds"))
     write_atomically(reports["json"], _json(document))
-    write_atomically(reports["junit"], junit(answer["generation"], answer["builds"], when, socket.gethostname()))
+    write_atomically(reports["junit"], _junit(answer["generation"], answer["builds"], when))
 
 
-def junit(generation: t.Mapping[str, t.Any], builds: t.Sequence[t.Mapping[str, t.Any]], when: str, host: str) -> bytes:
-    """The results as JUnit XML, one testcase for each build, as CI systems read it."""
-    failures = [build for build in builds if build["status"] in (MISMATCH, FAILED)]
-    suite = ElementTree.Element(
-        "testsuite",
-        name=f"build check of {generation['name']} {generation['number']:06d}",
-        tests=str(len(builds)),
-        failures=str(len(failures)),
-        errors="0",
-        skipped="0",
-        time=f"{sum(build['seconds'] for build in builds):.3f}",
-        timestamp=when.rstrip("Z"),
-        hostname=host,
-    )
-    for build in builds:
-        name = f"{build['output']} {build['platform']}"
-        case = ElementTree.SubElement(suite, "testcase", classname=build["project"], name=name, time=f"{build['seconds']:.3f}")
-        if build in failures:
-            text = _NOT_XML.sub("?", build["message"])
-            ElementTree.SubElement(case, "failure", type=build["status"], message=text.partition("\n")[0][:300]).text = text
-        output = f"{build['status']} sha256:{build['sha256']} expected sha256:{build['expected']} go{build['toolchain']}"
-        ElementTree.SubElement(case, "system-out").text = output
-    suites = ElementTree.Element("testsuites")
-    suites.append(suite)
-    content: bytes = ElementTree.tostring(suites, encoding="utf-8")
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + content + b"\n"
+def _junit(generation: t.Mapping[str, t.Any], builds: t.Sequence[t.Mapping[str, t.Any]], when: str) -> bytes:
+    """One testcase for each build."""
+    cases = [
+        junit.Case(
+            classname=build["project"],
+            name=f"{build['output']} {build['platform']}",
+            seconds=build["seconds"],
+            problem=build["status"] if build["status"] in (MISMATCH, FAILED) else "",
+            message=build["message"],
+            output=f"{build['status']} sha256:{build['sha256']} expected sha256:{build['expected']} go{build['toolchain']}",
+        )
+        for build in builds
+    ]
+    name = f"build check of {generation['name']} {generation['number']:06d}"
+    return junit.encode([junit.Suite(name, socket.gethostname(), when, cases)])
 
 
 def _private(path: str, isolation: Isolation) -> str:

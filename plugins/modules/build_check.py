@@ -17,12 +17,14 @@ description:
   - A binary that is right is installed below C(builds/) in O(root) with an attestation beside it. It is built again only when the
     generation, the binary or the attestation has changed.
   - All results are written as JSON and as JUnit XML.
+  - With O(compare_only=true) it only looks. Everything is built in a scratch directory and compared, nothing is installed or written, and
+    a build that differs or fails is a result, not the task's failure.
 author:
   - The airgap.golang authors (!UNKNOWN)
 attributes:
   check_mode:
     support: full
-    description: Says which binaries would be built.
+    description: Says which binaries would be built. With O(compare_only=true) it's the same as without, since that changes nothing.
   diff_mode:
     support: full
     description: Shows the SHA-256 of each binary that is to be built, as it is and as it will be.
@@ -67,6 +69,16 @@ options:
       - How many seconds one build may take.
     type: int
     default: 1800
+  compare_only:
+    description:
+      - Whether to build everything in a scratch directory, compare, and leave the host as it is. O(force) and O(report_dir) don't matter then.
+    type: bool
+    default: false
+  scratch_dir:
+    description:
+      - The directory in which O(compare_only) makes its scratch directory. It must be there, and have room for the build cache.
+    type: path
+    default: /var/tmp
 seealso:
   - name: Perfectly reproducible Go toolchains
     description: Why the same source and the same toolchain give the same binary.
@@ -85,6 +97,13 @@ EXAMPLES = r"""
     force: true
     report_dir: /var/lib/reports
   become: true
+
+- name: See whether this host still builds what the rehearsal built, and leave it as it is
+  airgap.golang.build_check:
+    compare_only: true
+  register: compared
+  failed_when: compared.summary.differs + compared.summary.failed > 0
+  become: true
 """
 
 RETURN = r"""
@@ -93,6 +112,11 @@ generation:
   returned: success, and failure after builds were tried
   type: dict
   sample: {"name": "platform", "number": 7, "digest": "sha256:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92"}
+state:
+  description: What is active on the host, the directory, the parts and the toolchain that users call; empty for none.
+  returned: with O(compare_only=true)
+  type: dict
+  sample: {"current": "000007-5b0f1c9e", "platform": "linux/amd64", "parts": ["modcache", "project", "toolchain"], "toolchain": "1.26.8"}
 isolation:
   description:
     - How the builds were kept from the network. Empty when nothing was built.
@@ -145,6 +169,7 @@ builds:
       description:
         - V(attested) was right already, V(built) came out right now, V(mismatch) gave another binary, V(failed) gave none,
           V(would_build) is to be built (in check mode).
+        - With O(compare_only=true), V(identical) came out as it must, V(differs) gave another binary, V(failed) gave none.
       type: str
       returned: always
       sample: built
@@ -168,6 +193,12 @@ builds:
       type: float
       returned: always
       sample: 21.4
+    installed:
+      description:
+        - What is at RV(builds[].path). V(attested) is the right binary with its attestation, V(absent) nothing, V(changed) anything else.
+      type: str
+      returned: with O(compare_only=true)
+      sample: attested
     message:
       description: What went wrong; empty when nothing did.
       type: str
@@ -179,7 +210,7 @@ summary:
   type: dict
   sample: {"attested": 0, "built": 2, "mismatch": 0, "failed": 0, "would_build": 0}
 reports:
-  description: Where the reports are.
+  description: Where the reports are. Empty with O(compare_only=true).
   returned: success, and failure after builds were tried
   type: dict
   sample: {"json": "/opt/airgap-golang/builds/000007/report.json", "junit": "/opt/airgap-golang/builds/000007/report.xml"}
@@ -193,7 +224,7 @@ failure:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.answers import failing
-from ansible_collections.airgap.golang.plugins.module_utils.build_check import Options, check
+from ansible_collections.airgap.golang.plugins.module_utils.build_check import Options, check, compare
 
 
 def main() -> None:
@@ -205,12 +236,16 @@ def main() -> None:
             "force": {"type": "bool", "default": False},
             "report_dir": {"type": "path"},
             "timeout": {"type": "int", "default": 1800},
+            "compare_only": {"type": "bool", "default": False},
+            "scratch_dir": {"type": "path", "default": "/var/tmp"},
         },
         supports_check_mode=True,
     )
     parameters = dict(module.params, report_dir=module.params["report_dir"] or "")
+    compare_only = parameters.pop("compare_only")
     with failing(module):
-        result = check(Options(**parameters), module.check_mode)
+        options = Options(**parameters)
+        result = compare(options) if compare_only else check(options, module.check_mode)
     if "failure" in result:
         module.fail_json(**result)
     module.exit_json(**result)

@@ -123,6 +123,7 @@ def prepared(version: str) -> t.Iterator[Host]:
         project.mkdir(parents=True)
         (root / "current").symlink_to("generations/000007")
         ModuleCache(str(root / "modcache"), str(root / "current" / "go.env")).install([cached])
+        (current / "state.json").write_text(json.dumps({"parts": {"toolchain": {"version": version}, "project": {"names": ["greeter"]}}}))
         (current / "go.env").write_text("".join(f"{name}={value}\n" for name, value in SETTINGS.items()))
         (project / "go.mod").write_text("module example.com/greeter\n\ngo 1.21\n\nrequire rsc.io/quote v1.5.2\n")
         (project / "main.go").write_text(MAIN)
@@ -225,6 +226,44 @@ def test_built_attested_and_built_again(host: Host) -> None:
     host.document["note"] = "another document is another generation"
     host.write()
     assert host.module(check=True)["summary"]["would_build"] == 2
+
+
+def everything_below(top: pathlib.Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in sorted(top.rglob("*")) if ".ansible" not in path.parts}
+
+
+def test_comparing_says_what_came_out_and_leaves_the_host_as_it_is(host: Host, version: str) -> None:
+    """Before anything is built, after, and when what is installed, sealed or there to build was changed; in check mode too."""
+    scratch = host.root / "scratch"
+    scratch.mkdir(exist_ok=True)
+    options = {"compare_only": True, "scratch_dir": str(scratch)}
+    before = everything_below(host.root)
+    fresh = host.module(**options)
+    assert not fresh["changed"] and not fresh["failed"]
+    assert fresh["summary"] == {"identical": 2, "differs": 0, "failed": 0} and fresh["reports"] == {}
+    assert [build["sha256"] for build in fresh["builds"]] == [build["expected"] for build in fresh["builds"]]
+    assert {build["installed"] for build in fresh["builds"]} == {"absent"} and not (host.root / "builds").exists()
+    assert fresh["isolation"]["proof"].startswith("proved")
+    assert fresh["state"] == {"current": "000007", "platform": PLATFORM, "parts": ["project", "toolchain"], "toolchain": version}
+    assert {name: facts for name, facts in everything_below(host.root).items() if name != str(scratch)} == {
+        name: facts for name, facts in before.items() if name != str(scratch)
+    }
+
+    assert host.module()["summary"]["built"] == 2
+    binary = host.path("bin/greeter")
+    binary.write_bytes(b"tampered")
+    builds = host.document["projects"][0]["builds"]
+    builds += [{**builds[0], "output": "bin/wrong", "sha256": "0" * 64}, {**builds[0], "output": "bin/broken", "package": "./absent"}]
+    host.write()
+    before = everything_below(host.root / "builds")
+    answer = host.module(check=True, **options)
+    assert not answer["changed"] and not answer["failed"] and "failure" not in answer
+    assert [build["status"] for build in answer["builds"]] == ["identical", "identical", "differs", "failed"]
+    # Another document is another generation, so no attestation is of it.
+    assert [build["installed"] for build in answer["builds"]] == ["changed", "changed", "absent", "absent"]
+    assert answer["builds"][2]["sha256"] == builds[0]["sha256"] and "absent" in answer["builds"][3]["message"]
+    assert everything_below(host.root / "builds") == before and binary.read_bytes() == b"tampered"
+    assert list(scratch.iterdir()) == []
 
 
 def test_what_is_wrong_fails_after_all_were_tried(host: Host) -> None:

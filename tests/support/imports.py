@@ -11,7 +11,7 @@ import sys
 import typing as t
 
 COLLECTION = ("ansible_collections", "airgap", "golang", "plugins")
-BELOW_VERBS = {"_base", "_go", "_depot", "_content", "_host", "_policy"}
+BELOW_VERBS = {"_base", "_go", "_depot", "_content", "_fleet", "_host", "_policy"}
 BELOW_PLUGINS = {*BELOW_VERBS, "verb"}
 CONTROL_NODE = {*BELOW_PLUGINS, "plugin_utils"}
 
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "_go": {"_base", "_go"},
     "_depot": {"_base", "_depot"},
     "_content": {"_base", "_go", "_depot", "_content"},
+    "_fleet": {"_base", "_fleet"},
     "_host": {"_base", "_go", "_depot", "_content", "_host"},
     "_policy": {"_base", "_go", "_depot", "_content", "_policy"},
     "verb": BELOW_PLUGINS,

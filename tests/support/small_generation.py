@@ -37,6 +37,19 @@ ALL_PARTS = ("toolchain", "modcache", "goenv", "project")
 LOOSE = ("example.com/loose", "v1.0.0")
 
 
+def source_of(project: str, number: int) -> bytes:
+    """What a project's only file has, in generation ``number``."""
+    return f"package main // {project} {number}\n".encode()
+
+
+def copying(project: str, number: int) -> dict[str, t.Any]:
+    """A build as a rehearsal records it, by a command that any host has."""
+    content = source_of(project, number)
+    command = ["sh", "-c", 'cat main.go >"$OUTPUT"']
+    recorded = {"sha256": oci.digest_of(content)[7:], "size": len(content)}
+    return {"package": ".", "output": f"bin/{project}", "platform": PLATFORM, "command": command, **recorded}
+
+
 class Making:
     """One generation, put together file by file."""
 
@@ -108,8 +121,10 @@ def make_generation(
     tools: t.Sequence[str] = (),
     nosumdb: str = "",
     sealed: bool = True,
+    builds: bool = False,
 ) -> Generation:
     """Admit a generation with these into ``depot``; modules: the loose one, if None; without files, of a version goes the go.mod alone.
+    ``builds``: each project has a build, which copies its source.
 
     Its toolchains' ``go`` is a script that says its version and arguments; each tool, prebuilt for each platform, one that says its name
     and the generation's number.
@@ -133,7 +148,7 @@ def make_generation(
         making.tree(making.index, "proxy.tar.gz", "index", "proxy")
         making.tree({"sum.example/latest": str(number).encode()}, "sumdb.tar", "sumdb", "proxy/sumdb", compress=False)
         for name in projects:
-            source: dict[str, bytes] = {"main.go": f"package main // {name} {number}\n".encode()}
+            source: dict[str, bytes] = {"main.go": source_of(name, number)}
             for kind, content in {"source": source, "vendor": {"vendor/modules.txt": b"# none\n"}}.items():
                 making.tree(content, f"projects/{name}.{kind}.tar.gz", kind, f"projects/{name}", project=name)
         built = [making.tool(name, platform, number) for name in tools for platform in platforms]
@@ -146,7 +161,10 @@ def make_generation(
             "spec": {"name": "small", "modules": []},
             "toolchains": [{"version": version, "platform": platform, "zip": zips[version, platform]} for version, platform in zips],
             "modules": making.modules,
-            "projects": [{"name": name, "directory": ".", "toolchain": toolchains[-1], "workspace": False, "builds": []} for name in projects],
+            "projects": [
+                {"name": name, "directory": ".", "toolchain": toolchains[-1], "workspace": False, "builds": [copying(name, number)] if builds else []}
+                for name in projects
+            ],
             "tools": [
                 {
                     "package": f"example.com/{name}",
