@@ -23,7 +23,7 @@ display = Display()
 TRACE_ID = "AIRGAP_GOLANG_TRACE_ID"
 
 # Options that are paths on the control node.
-PATHS = ("depot", "dest", "src", "base", "signing_key", "allowed_signers", "go_binary", "lock", "vulndb")
+PATHS = ("depot", "dest", "src", "base", "signing_key", "allowed_signers", "go_binary", "lock", "vulndb", "ca_path")
 
 
 def trace_id() -> str:

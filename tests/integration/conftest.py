@@ -18,7 +18,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._base import signatu
 from ansible_collections.airgap.golang.plugins.module_utils._depot import manifest as oci
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
-from ansible_collections.airgap.golang.tests.support.gathering import Caddy, Site, module_project
+from ansible_collections.airgap.golang.tests.support.gathering import Caddy, Offline, Site, module_project
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
 from ansible_collections.airgap.golang.tests.support.private_git import make_private_git
 from ansible_collections.airgap.golang.tests.support.small_depot import UUID, Composer, SmallSite, write_bundle
@@ -83,3 +83,18 @@ def forge(small_site: SmallSite, tmp_path: pathlib.Path) -> t.Callable[..., path
 def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """ssh-keygen is asked once about each sums and signature: most flips are elsewhere, and its answer is the same each time."""
     monkeypatch.setattr(signature, "verify", functools.lru_cache(maxsize=None)(signature.verify))
+
+
+@pytest.fixture(scope="session")
+def caddy_program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A caddy that runs: the one that AIRGAP_GOLANG_CADDY names, else built from the vendored sources of ``caddy``, whose rehearsal
+    left the compiled packages."""
+    named = os.environ.get("AIRGAP_GOLANG_CADDY")
+    if named:
+        return pathlib.Path(named)
+    gathered: Caddy = request.getfixturevalue("caddy")
+    source = tmp_path_factory.mktemp("caddy")
+    subprocess.run(["cp", "-a", os.path.join(gathered.tree, "projects", "caddy", "."), source / "src"], check=True)
+    offline = Offline(source / "offline", gathered.tree, gathered.goroot, GOCACHE=os.path.join(gathered.depot.path, "cache", "go-build"))
+    offline.go("build", "-mod=vendor", "-trimpath", "-buildvcs=false", "-o", str(source / "caddy"), "./cmd/caddy", cwd=source / "src")
+    return source / "caddy"

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "plugin_utils": CONTROL_NODE,
     "doc_fragments": set[str](),
 }
-HOST_MODULES = ("host", "build_check", "deploy", "generation", "uninstall", "verify", "request", "preflight", "goenv", "modcache")
+HOST_MODULES = ("host", "build_check", "deploy", "generation", "uninstall", "verify", "request", "preflight", "goenv", "modcache", "layout", "upload")
 NEWER_THAN_PYTHON_3_8 = {"graphlib", "tomllib", "zoneinfo"}
 
 

@@ -26,7 +26,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._depot import manife
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.generation import Generation, Ref
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
-from ansible_collections.airgap.golang.plugins.module_utils._go.escape import proxy_path
+from ansible_collections.airgap.golang.plugins.module_utils._go.escape import escape_path, proxy_path
 from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import gomod_h1, zip_h1
 from ansible_collections.airgap.golang.plugins.module_utils._go.toolchain import host_platform
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host, Plan, read_generation
@@ -104,8 +104,8 @@ class Making:
         )
         return layer.hex
 
-    def tool(self, name: str, platform: str, number: int) -> dict[str, t.Any]:
-        content = f"#!/bin/sh\necho {name} {number} {platform}\n".encode()
+    def tool(self, name: str, platform: str, number: int, content: bytes = b"") -> dict[str, t.Any]:
+        content = content or f"#!/bin/sh\necho {name} {number} {platform}\n".encode()
         layer = self.blob(content, f"tools/{platform.replace('/', '-')}/{name}", "tool", oci.FILE_TYPE, platform=platform)
         return {"platform": platform, "name": name, "sha256": layer.hex, "size": layer.size}
 
@@ -122,12 +122,14 @@ def make_generation(
     nosumdb: str = "",
     sealed: bool = True,
     builds: bool = False,
+    programs: t.Optional[t.Mapping[str, bytes]] = None,
+    lists: bool = False,
 ) -> Generation:
     """Admit a generation with these into ``depot``; modules: the loose one, if None; without files, of a version goes the go.mod alone.
     ``builds``: each project has a build, which copies its source.
 
     Its toolchains' ``go`` is a script that says its version and arguments; each tool, prebuilt for each platform, one that says its name
-    and the generation's number.
+    and the generation's number, or the program that ``programs`` has under its name. With ``lists`` each module has its list.
     """
     carried = {LOOSE: {"loose.go": b"package loose\n"}} if modules is None else modules
     with depot.locked():
@@ -145,13 +147,15 @@ def make_generation(
                 zips[version, platform] = making.module(toolchain.MODULE, toolchain.module_version(version, platform), files, "toolchain", platform)
         for (path, version), content in carried.items():
             making.module(path, version, content)
+        for entry in making.modules if lists else ():
+            making.index[f"{escape_path(entry['path'])}/@v/list"] = f"{entry['version']}\n".encode()
         making.tree(making.index, "proxy.tar.gz", "index", "proxy")
         making.tree({"sum.example/latest": str(number).encode()}, "sumdb.tar", "sumdb", "proxy/sumdb", compress=False)
         for name in projects:
             source: dict[str, bytes] = {"main.go": source_of(name, number)}
             for kind, content in {"source": source, "vendor": {"vendor/modules.txt": b"# none\n"}}.items():
                 making.tree(content, f"projects/{name}.{kind}.tar.gz", kind, f"projects/{name}", project=name)
-        built = [making.tool(name, platform, number) for name in tools for platform in platforms]
+        built = [making.tool(name, platform, number, (programs or {}).get(name, b"")) for name in tools for platform in platforms]
         making.blob(json.dumps({"generation": number}).encode(), "evidence/small.json", "evidence", "application/json")
         config = {
             "schema": 1,
