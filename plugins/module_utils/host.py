@@ -96,9 +96,10 @@ class Host(Place):
 
         :param keep: how many generations stay when this one has become active; 0 for all.
         :raises SpecInvalid: the generation doesn't carry what is asked for.
-        :raises HostRefused: something that isn't ours is in the way, or what is here can't be read.
+        :raises HostRefused: something that isn't ours is in the way, what is here can't be read, or others can write it.
         :raises DepotDamaged: this host has another generation of that number.
         """
+        self.require_own()
         current = self.current()
         before = self.state(current)
         state = wished_state(generation, wish, before, self.platform, os.path.join(self.root, "current", "go"))

@@ -74,6 +74,27 @@ class Ran(t.NamedTuple):
     results: dict[str, dict[str, t.Any]]
 
 
+def ansible_environment(work: pathlib.Path, programs: str, more: t.Mapping[str, str]) -> dict[str, str]:
+    """For ansible-playbook: this checkout's collection, nothing of the user's settings; results go to the file RESULTS_OF."""
+    collections = next(parent.parent for parent in pathlib.Path(gather.__file__).parents if parent.name == "ansible_collections")
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "AIRGAP_"))},
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": "",
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_HOME": str(work / "ansible"),
+        "ANSIBLE_LOCAL_TEMP": str(work / "ansible" / "tmp"),
+        "ANSIBLE_REMOTE_TEMP": str(work / "ansible" / "remote"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_INJECT_FACT_VARS": "false",
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+        "ANSIBLE_CALLBACKS_ENABLED": "results_of",
+        "ANSIBLE_CONNECTION_PLUGINS": str(pathlib.Path(__file__).parent / "connection"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(pathlib.Path(__file__).parent / "callback"),
+        **more,
+    }
+
+
 def playbook(
     work: pathlib.Path,
     tasks_or_name: t.Union[str, list[dict[str, t.Any]]],
@@ -93,7 +114,6 @@ def playbook(
     :param programs: the directory that has ansible-playbook.
     :param prefix: goes in front of the command (unshare, runuser).
     """
-    collections = next(parent.parent for parent in pathlib.Path(gather.__file__).parents if parent.name == "ansible_collections")
     work.mkdir(parents=True, exist_ok=True)
     inventory = work / "inventory.json"
     given = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **(host_vars or {})}
@@ -103,23 +123,7 @@ def playbook(
         target = str(work / "site.yml")
         (work / "site.yml").write_text(json.dumps([{"name": "Site", "hosts": "all", "gather_facts": False, "tasks": tasks_or_name}]))
     results = work / "results.json"
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "AIRGAP_"))},
-        "PATH": f"{programs}:{os.environ['PATH']}",
-        "PYTHONPATH": "",
-        "ANSIBLE_COLLECTIONS_PATH": str(collections),
-        "ANSIBLE_HOME": str(work / "ansible"),
-        "ANSIBLE_LOCAL_TEMP": str(work / "ansible" / "tmp"),
-        "ANSIBLE_REMOTE_TEMP": str(work / "ansible" / "remote"),
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_INJECT_FACT_VARS": "false",
-        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
-        "ANSIBLE_CALLBACKS_ENABLED": "results_of",
-        "ANSIBLE_CONNECTION_PLUGINS": str(pathlib.Path(__file__).parent / "connection"),
-        "ANSIBLE_CALLBACK_PLUGINS": str(pathlib.Path(__file__).parent / "callback"),
-        "RESULTS_OF": str(results),
-        **(env or {}),
-    }
+    environment = ansible_environment(work, programs, {"RESULTS_OF": str(results), **(env or {})})
     variables_file = work / "variables.json"
     variables_file.write_text(json.dumps(dict(variables)))
     results.unlink(missing_ok=True)

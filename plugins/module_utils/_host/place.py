@@ -17,6 +17,7 @@ import json
 import os
 import pwd
 import re
+import stat
 import typing as t
 
 from .._base.errors import HostRefused
@@ -70,6 +71,37 @@ class Place:
                 subject=path,
                 hint=f"remove {os.path.join(self.root, 'current')}, then deploy all parts that this host shall have",
             ) from None
+
+    def require_own(self) -> None:
+        """See to it that nobody else can put anything where everybody's toolchain and modules come from.
+
+        :raises HostRefused: a directory of ours belongs to another account, can be written by others, or is a link.
+        """
+        names = ("", "depot", "depot/blobs", "depot/blobs/sha256", "depot/trees", "depot/staging", "modcache", "generations", "builds")
+        for path in (os.path.join(self.root, name) if name else self.root for name in names):
+            try:
+                found = os.lstat(path)
+                if path == self.root and stat.S_ISLNK(found.st_mode) and found.st_uid in (0, os.geteuid()):
+                    # Whoever runs this host may have put ROOT elsewhere.
+                    found = os.stat(path)
+            except FileNotFoundError:
+                continue
+            wrong = ""
+            if not stat.S_ISDIR(found.st_mode):
+                wrong = "is no directory" if not stat.S_ISLNK(found.st_mode) else f"is a link of {_owner(found.st_uid)}'s to {os.readlink(path)}"
+            elif found.st_uid != os.geteuid() and os.geteuid() == 0:
+                wrong = f"belongs to {_owner(found.st_uid)}, who could change what others build with"
+            elif found.st_mode & stat.S_IWOTH:
+                wrong = "can be written by everybody"
+            if wrong:
+                raise HostRefused(
+                    f"{path} {wrong}",
+                    code="not_ours",
+                    subject=path,
+                    expected=f"a directory of {_owner(os.geteuid())}'s that nobody else can write",
+                    found=f"{stat.filemode(found.st_mode)} {_owner(found.st_uid)}",
+                    hint="find out who did that; if what is in it can be trusted, chown and chmod it, else move it away and deploy again",
+                )
 
     def goroot(self, version: str) -> str:
         """Where a toolchain for this host is unpacked."""
@@ -160,6 +192,13 @@ def absent_directories(path: str) -> list[str]:
 
 def _write_made(root: str, made: t.Sequence[str]) -> None:
     write_atomically(os.path.join(root, MADE), json.dumps(list(made), indent=1).encode() + b"\n")
+
+
+def _owner(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def require_writable(path: str, other: str) -> None:

@@ -122,8 +122,10 @@ def _rollback_links(place: Place, directory: str) -> dict[str, str]:
 def switch_to(place: Place, directory: str, before: str, trace_id: str) -> None:
     """Roll back from ``before``, the links outside of ROOT included.
 
-    :raises HostRefused: another generation is active by now; or what isn't ours, or can't be written, is where a link shall be.
+    :raises HostRefused: another generation is active by now; or what isn't ours, or can't be written, is where a link shall be;
+        or others can write to ROOT.
     """
+    place.require_own()
     with place.locked():
         require_current(place, before)
         links = _rollback_links(place, directory)
