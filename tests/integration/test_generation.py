@@ -63,7 +63,7 @@ def small(top: pathlib.Path) -> pathlib.Path:
 def host(top: pathlib.Path, small: pathlib.Path) -> t.Iterator[Host]:
     host = Host(str(top / "root"))
     for number in (1, 2, 3):
-        bring(Depot(str(small)), host, Wish(ALL_PARTS, goenv="A=1\n"), number)
+        bring(Depot(str(small)), host, Wish(ALL_PARTS, goenv="AR=1\n"), number)
     yield host
     remove_tree(host.root)
 

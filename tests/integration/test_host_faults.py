@@ -78,7 +78,7 @@ def host(machines: list[OfflineHost]) -> t.Iterator[OfflineHost]:
 
 
 def clean(host: OfflineHost) -> None:
-    host.sh(f"while mountpoint -q {ROOT}; do umount {ROOT}; done; chattr -R -i {ROOT} 2>/dev/null || true; rm -rf {ROOT} /usr/local/bin/go /usr/local/bin/gofmt")
+    host.sh(f"while mountpoint -q {ROOT}; do umount {ROOT}; done; rm -rf {ROOT} /usr/local/bin/go /usr/local/bin/gofmt")
 
 
 def goenv(number: int) -> str:
