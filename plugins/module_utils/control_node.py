@@ -167,7 +167,8 @@ def install(kit: Kit, dest: str, python: Python, say: t.Callable[[str], None]) -
     :raises CommandFailed: something can't be installed; nothing was changed.
     """
     target = kit.target(python, host_platform())
-    assert target is not None, "choose_python asked"
+    if target is None:
+        raise AssertionError("choose_python asked")
     collection = kit.document["collection"]
     key = hashlib.sha256(f"{kit.digest}\n{python.path}\n{python.version}\n".encode()).hexdigest()[:8]
     name = f"{target['ansible_core']}-{key}"
@@ -260,20 +261,22 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
     options = _options(arguments)
     os.umask(0o022)
     try:
-        print(_next_step(options, _run(options)))
+        sys.stdout.write(f"{_next_step(options, _run(options))}\n")
     except AirgapError as exc:
-        print(f"kit: {exc.sentence()}", file=sys.stderr)
+        _say(exc.sentence())
         return 1
     except OSError as exc:
-        print(f"kit: {exc}; nothing half-made is in use", file=sys.stderr)
+        _say(f"{exc}; nothing half-made is in use")
         return 1
     return 0
 
 
-def _run(options: argparse.Namespace) -> Outcome:
-    def say(line: str) -> None:
-        print(f"kit: {line}", file=sys.stderr, flush=True)
+def _say(line: str) -> None:
+    sys.stderr.write(f"kit: {line}\n")
+    sys.stderr.flush()
 
+
+def _run(options: argparse.Namespace) -> Outcome:
     os.makedirs(options.dest, exist_ok=True)
     with locked(os.path.join(options.dest, ".lock")), contextlib.ExitStack() as stack:
         here = os.path.dirname(os.path.abspath(sys.argv[0]))
@@ -282,9 +285,9 @@ def _run(options: argparse.Namespace) -> Outcome:
             remove_tree(here)
             os.mkdir(here, 0o700)
             stack.callback(remove_tree, here)
-            say(f"proving {options.bundle}")
+            _say(f"proving {options.bundle}")
             unpack(options.bundle, here, options.allowed_signers, options.allow_unsigned)
         elif not os.path.isfile(os.path.join(here, DOCUMENT)):
             raise HostRefused(f"there is no {DOCUMENT} beside {INSTALLER[len(KIT_PLACE) :]} in {here}", subject=here, hint="name the bundle")
         kit = Kit(here)
-        return install(kit, options.dest, choose_python(kit, options.python, host_platform()), say)
+        return install(kit, options.dest, choose_python(kit, options.python, host_platform()), _say)

@@ -258,7 +258,8 @@ _NOT_WRITABLE = "not_writable"
 
 def _of_generation(here: Here, already: t.Collection[str]) -> list[Finding]:
     """What deploy itself would refuse, by its own code and figures."""
-    assert here.generation is not None
+    if here.generation is None:
+        raise AssertionError("asked where a generation is named alone")
     why = f"That is what deploy needs to bring generation {here.generation.ref} here."
     refusals: list[AirgapError] = []
     try:

@@ -125,7 +125,7 @@ def bookworm(side: Connected, hosts: Hosts) -> None:
     killed = f"sh -c {shlex.quote(install + ' 2>&1')} | (grep -q 'installing ansible-core' && kill -9 $(cat /opt/airgap-control/.lock))"
     hosts.run(BOOKWORM, killed)
     hosts.run(BOOKWORM, "test ! -e /opt/airgap-control/current && test -d /opt/airgap-control/installs/*")
-    assert RECEIVE.split(" -e airgap_golang_depot")[0] in hosts.run(BOOKWORM, install)
+    assert RECEIVE.split(" -e airgap_golang_depot", maxsplit=1)[0] in hosts.run(BOOKWORM, install)
     hosts.run(BOOKWORM, "test $(ls /opt/airgap-control/installs | wc -l) = 1 && test ! -e /opt/airgap-control/staging")
 
     assert " changed=1 " in hosts.run(BOOKWORM, RECEIVE)
@@ -142,7 +142,9 @@ def trixie(side: Connected, hosts: Hosts) -> None:
     hosts.copy(TRIXIE, side.directory / BUNDLE, side.directory / "allowed")
     install = f"tar -xf {BUNDLE} kit && python3 kit {BUNDLE} --allowed-signers allowed"
     # A bit of ansible-core's wheel that fell over.
-    wheel = next(sha256 for name, sha256 in lock.read(str(side.directory / "airgap.lock")).files.items() if "ansible_core-2.2" in name)  # type: ignore[union-attr]
+    pinned = lock.read(str(side.directory / "airgap.lock"))
+    assert pinned
+    wheel = next(sha256 for name, sha256 in pinned.files.items() if "ansible_core-2.2" in name)
     found = f"$(grep -abo {wheel} {BUNDLE} | tail -1 | cut -d: -f1)"
     hosts.run(TRIXIE, f"cp {BUNDLE} good && printf x | dd of={BUNDLE} bs=1 seek=$(({found} + 1000)) conv=notrunc status=none")
     assert f"sha256:{wheel}" in hosts.run(TRIXIE, install, status=1)

@@ -328,7 +328,7 @@ def test_power_cuts_with_what_was_not_synced_lost(host: OfflineHost, disk: Disk,
     disk.attach(clones[len(clones) // 2])
     require_right(host, depot, 2, goenv=goenv(2))
     with capsys.disabled():
-        print(f"\nfaults: {sum(told.values())} power cuts in one deploy, unsynced writes lost: {told['before']} hosts in the state before, {told['after']} after")
+        print(f"\nfaults: {sum(told.values())} power cuts in a deploy, unsynced writes lost: {told['before']} hosts in the state before, {told['after']} after")
     assert told["before"] >= 3
 
 

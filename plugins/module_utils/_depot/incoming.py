@@ -83,7 +83,7 @@ def part_name(digests: t.Sequence[str]) -> str:
 
 def largest_part(missing: t.Mapping[str, int]) -> int:
     """The bytes of the largest part that these blobs (digest → size) can come in, at most."""
-    return min(sum(missing.values()), max(PACK, max(missing.values(), default=0)))
+    return min(sum(missing.values()), max([PACK, *missing.values()]))
 
 
 def open_incoming(depot: Depot, user: str) -> str:

@@ -184,7 +184,7 @@ def take_out(tree: str, layers: t.Iterable[tuple[Layer, t.Sequence[str]]]) -> No
 
     SHA256SUMS forgets them first and the notes go next, so that the tree never claims what it lacks.
     """
-    entries = [(layer, files) for layer, files in layers]
+    entries = list(layers)
     for name in filter(is_temporary, os.listdir(tree)):
         os.unlink(os.path.join(tree, name))
     sums = os.path.join(tree, SUMS)

@@ -167,8 +167,8 @@ def _tiles(summary: t.Mapping[str, int], hosts: t.Sequence[Json]) -> str:
         tiles.append(f'<div class="tile {word}{zero}"><b>{summary[word]:,}</b><span>{_LABELS.get(word, word)}</span></div>')
     worst = [host["problems"][0] if host["problems"] else "ok" for host in hosts]
     shares = [(word, worst.count(word)) for word in (*PROBLEMS, "ok") if word in worst]
-    bar = "".join(f'<i class="{word}" style="flex:{count}" title="{count:,} {_LABELS.get(word, word)}"></i>' for word, count in shares)
-    return f'<div class="tiles">{"".join(tiles)}</div><div class="bar" role="img" aria-label="Share of hosts by their worst problem">{bar}</div>'
+    parts = "".join(f'<i class="{word}" style="flex:{count}" title="{count:,} {_LABELS.get(word, word)}"></i>' for word, count in shares)
+    return f'<div class="tiles">{"".join(tiles)}</div><div class="bar" role="img" aria-label="Share of hosts by their worst problem">{parts}</div>'
 
 
 def _generations(hosts: t.Sequence[Json]) -> str:

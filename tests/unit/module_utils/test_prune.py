@@ -242,7 +242,7 @@ def test_whatever_there_was(work: pathlib.Path, seed: int) -> None:
             platforms=(PLATFORM, OTHER),
         )
     brought: list[tuple[int, Wish]] = []
-    for _ in range(chance.randint(2, 6)):
+    for _number in range(chance.randint(2, 6)):
         wish = Wish(tuple(chance.sample(PARTS, chance.randint(1, 5))), goenv=f"AR={chance.randint(1, 2)}\n", tools_dir="")
         number = chance.choice(numbers)
         bring(depot, host, wish, number)
