@@ -39,10 +39,21 @@ def failing(module: Answering) -> t.Iterator[None]:
         module.fail_json(msg=error.sentence(), failure=error.failure())
 
 
+#: What to do about what the operating system refuses, by errno.
+_NEXT_STEPS = {
+    errno.ENOSPC: "make room on that file system and run it again; nothing half-made is in use",
+    errno.EDQUOT: "raise that account's quota or make room, and run it again; nothing half-made is in use",
+    errno.EROFS: "mount that file system writable (after an error the kernel makes it read-only: see dmesg), and run it again",
+    errno.EACCES: "look at that path's owner and mode, and at what SELinux or AppArmor has refused (ausearch -m avc); or use become; then run it again",
+    errno.EPERM: "look at that path's owner and attributes (lsattr), and use become where it isn't ours; then run it again",
+    errno.EIO: "the disk or its controller fails: see dmesg; replace it, and run it again",
+}
+
+
 def refused_by_system(exc: OSError) -> AirgapError:
     """What the operating system refuses, as a refusal of ours."""
     subject = str(exc.filename or "")
-    hint = "make room on that file system and run it again; nothing half-made is in use" if exc.errno == errno.ENOSPC else ""
+    hint = _NEXT_STEPS.get(exc.errno or 0, "")
     return AirgapError(f"{subject or 'the operating system'}: {exc.strerror or exc}", code="os_error", subject=subject, found=str(exc), hint=hint)
 
 
