@@ -22,6 +22,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -77,9 +78,10 @@ def say(line: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Seconds, output, and MB of the largest Python process on the control node."""
+    """Seconds by the clock, and of the control node's CPU; output; MB of the largest Python process on the control node."""
 
     seconds: float
+    cpu: float
     output: str
     peak: float
 
@@ -128,7 +130,7 @@ class Fleet:
         def ours(pid: str) -> bool:
             return f"{measuring.MARK}={mark}".encode() in pathlib.Path("/proc", pid, "environ").read_bytes()
 
-        began = time.monotonic()
+        began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         with measuring.Watcher(ours) as watcher:
             done = subprocess.run(
                 argv, env={**self.environment, measuring.MARK: mark}, cwd=PLACE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
@@ -137,7 +139,8 @@ class Fleet:
         if done.returncode:
             (PLACE / "failed.log").write_text(done.stdout)
             raise measuring.BenchFailed(f"{' '.join(argv)} ended with status {done.returncode}: {done.stdout[-1500:]}")
-        return Run(seconds, done.stdout, watcher.peak)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return Run(seconds, after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime, done.stdout, watcher.peak)
 
     def ping(self) -> Run:
         return self.run("ansible", "all", "-m", "ansible.builtin.ping")
@@ -275,6 +278,7 @@ def measure(fleet: Fleet, rounds: int, megabytes: int) -> dict[str, t.Any]:
         "round_trips": round_trips(unchanged.output, len(fleet.names)),
         "round_trips_of_ping": round_trips(trips.output, len(fleet.names)),
         "bytes_a_host": max(after - was for after, was in zip(fleet.ssh_bytes(), before)),
+        "cpu_s_a_host": unchanged.cpu / len(fleet.names),
     }
     found["memory_mb"] = {name: round(value, 1) for name, value in memory.items()}
     return found
@@ -292,7 +296,7 @@ def shown(found: t.Mapping[str, t.Any]) -> str:
     lines.append(f"{'first deploy by pull':44} {pull['seconds']:8.2f} s, at most {pull['bytes_a_host'] / 1e3:.0f} kB a host by SSH (goal: 1000)")
     lines.append(
         f"an unchanged deploy: {facts['tasks']} task, {facts['modules']:g} module, {facts['round_trips']:g} round trips"
-        f" (a ping: {facts['round_trips_of_ping']:g}), {facts['bytes_a_host'] / 1e3:.0f} kB a host"
+        f" (a ping: {facts['round_trips_of_ping']:g}), {facts['bytes_a_host'] / 1e3:.0f} kB and {facts['cpu_s_a_host']:.2f} s of the control node's CPU a host"
     )
     lines.append("the control node's largest process: " + ", ".join(f"{name} {value:.0f} MB" for name, value in found["memory_mb"].items()) + " (goal: 80)")
     return "\n".join(lines)

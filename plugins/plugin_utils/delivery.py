@@ -35,8 +35,8 @@ from ansible_collections.airgap.golang.plugins.plugin_utils.live import is_runni
 
 display = Display()
 
-# A manifest of so many bytes is asked about by itself: another round trip would take longer.
-FEW = 16 << 10
+# With a manifest of at most so many bytes, some 250 layers, the documents go along at once: another round trip takes longer than they do.
+FEW = 64 << 10
 
 RUN_DIRECTORY = "airgap-golang-delivery"
 

@@ -28,7 +28,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._depot.incoming impo
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host
 from ansible_collections.airgap.golang.tests.support.small_generation import ALL_PARTS, make_generation
 
-WISH = Wish(ALL_PARTS, goenv="AR=1\n")
+WISH = Wish(ALL_PARTS, goenv="GOFLAGS=-mod=mod\n")
 NOBODY = pwd.getpwnam("nobody")
 
 

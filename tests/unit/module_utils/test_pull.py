@@ -22,7 +22,7 @@ from ansible_collections.airgap.golang.plugins.module_utils.host import Host
 from ansible_collections.airgap.golang.tests.support.blob_server import BlobServer, private_ca
 from ansible_collections.airgap.golang.tests.support.small_generation import ALL_PARTS, make_generation
 
-WISH = Wish(ALL_PARTS, goenv="AR=1\n")
+WISH = Wish(ALL_PARTS, goenv="GOFLAGS=-mod=mod\n")
 
 
 @pytest.fixture
