@@ -22,6 +22,7 @@ from ._base.files import remove_tree, sha256_of
 from ._base.progress import Reporter
 from ._content import layers
 from ._content.carried import cached_modules
+from ._content.make_extras import Maker
 from ._depot import manifest as oci
 from ._depot.audit import now
 from ._depot.depot import Depot
@@ -96,6 +97,8 @@ class _Rehearsal:
         self.builds: list[dict[str, t.Any]] = []
         self.tidy: dict[str, bool] = {}
         self.binaries: dict[tuple[str, str], list[dict[str, t.Any]]] = {}
+        self.extras: dict[tuple[str, str], dict[str, t.Any]] = {}
+        self.pages: dict[str, str] = {}
 
     def run(self, trace_id: str) -> Outcome:
         network = self.isolation.prove()
@@ -268,12 +271,40 @@ class _Rehearsal:
         run = self._offline(go)
         number = str(len(os.listdir(self._own("tools"))))
         proof.prove_tool(root, run, self._own("tools", number))
-        for platform in entry["platforms"]:
-            binary = proof.build_tool(root, run, platform, self._own("tools", number, platform.replace("/", "-")))
+
+        def build(platform: str) -> str:
+            return proof.build_tool(root, run, platform, self._own("tools", number, platform.replace("/", "-")))
+
+        built = {platform: build(platform) for platform in entry["platforms"]}
+        if any(entry.get(asked) for asked in ("completions", "man", "man_command")):
+            # The same for all platforms: who prints them is this machine's own.
+            self._extras(entry, built.get(self.platform) or build(self.platform), self._own("extras", number))
+        for platform, binary in built.items():
             layer = layers.tool_layer(self.depot, binary, platform)
             self.layers.append(layer)
             made = {"platform": platform, "name": os.path.basename(layer.title), "sha256": layer.hex, "size": layer.size}
             self.binaries.setdefault(key, []).append(made)
+
+    def _extras(self, entry: t.Mapping[str, t.Any], binary: str, scratch: str) -> None:
+        program = os.path.basename(binary)
+        files = Maker(self.generation, entry, binary, self.tree, self.isolation, scratch, self.timeout).make()
+        pages = sorted(os.path.basename(name) for name in files if name.startswith("man/"))
+        for page in pages:
+            other = self.pages.setdefault(page, program)
+            if other != program:
+                raise BuildFailed(f"{other} and {program} both have a man page {page}", subject=page, hint="name it for one of these tools only")
+        self.layers.append(layers.extras_layer(self.depot, program, files, scratch))
+        self.extras[str(entry["package"]), str(entry["version"])] = {
+            "program": program,
+            "completions": sorted(os.path.basename(name) for name in files if name.startswith("completions/")),
+            "man": pages,
+        }
+
+    def _made(self, tool: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """A tool's entry in the sealed config."""
+        key = (str(tool["package"]), str(tool["version"]))
+        extras = {"extras": self.extras[key]} if key in self.extras else {}
+        return {**tool, "binaries": self.binaries.get(key, []), **extras}
 
     # -- seal
 
@@ -305,7 +336,7 @@ class _Rehearsal:
             )
             for project in self.config["projects"]
         ]
-        config["tools"] = [dict(tool, binaries=self.binaries.get((tool["package"], tool["version"]), [])) for tool in self.config["tools"]]
+        config["tools"] = [self._made(tool) for tool in self.config["tools"]]
         encoded = oci.canonical(config)
         manifest = oci.Manifest(oci.digest_of(encoded), len(encoded), (*self.generation.manifest.layers, *self.layers, evidence)).encode()
         # Before anything is synced to disk: 10^5 unpacked files that nobody needs again.

@@ -82,6 +82,36 @@ options:
       - Links of ours go when their tools do, and come back with a rollback. What isn't ours is never replaced.
     type: path
     default: /usr/local/bin
+  tools_completions:
+    description:
+      - Whether the shell completions that come with the tools are linked where shells look for them, each in its directory of
+        O(tools_completions_dirs), made where it lacks. These links go and come back like those of the tools.
+    type: bool
+    default: false
+  tools_completions_dirs:
+    description: The directories of completions, absolute paths. Empty for none of that shell.
+    type: dict
+    suboptions:
+      bash:
+        description: Where bash's are, as C(<tool>).
+        type: path
+        default: /usr/local/share/bash-completion/completions
+      zsh:
+        description: Where zsh's are, as C(_<tool>).
+        type: path
+        default: /usr/local/share/zsh/site-functions
+      fish:
+        description: Where fish's are, as C(<tool>.fish).
+        type: path
+        default: /usr/local/share/fish/vendor_completions.d
+  tools_man:
+    description: Whether the man pages that come with the tools are linked below O(tools_man_dir).
+    type: bool
+    default: false
+  tools_man_dir:
+    description: Where man pages are, an absolute path; each is in the directory of its section there, as C(man1/<tool>.1).
+    type: path
+    default: /usr/local/share/man
   transfer:
     description:
       - How blobs come to the host.
@@ -264,6 +294,18 @@ def main():
             "link_dir": {"type": "path", "default": "/usr/local/bin"},
             "tools": {"type": "list", "elements": "str"},
             "tools_dir": {"type": "path", "default": "/usr/local/bin"},
+            "tools_completions": {"type": "bool", "default": False},
+            "tools_completions_dirs": {
+                "type": "dict",
+                "apply_defaults": True,
+                "options": {
+                    "bash": {"type": "path", "default": "/usr/local/share/bash-completion/completions"},
+                    "zsh": {"type": "path", "default": "/usr/local/share/zsh/site-functions"},
+                    "fish": {"type": "path", "default": "/usr/local/share/fish/vendor_completions.d"},
+                },
+            },
+            "tools_man": {"type": "bool", "default": False},
+            "tools_man_dir": {"type": "path", "default": "/usr/local/share/man"},
             "transfer": {"type": "str", "choices": ["push", "pull", "auto"], "default": "push"},
             "mirrors": {"type": "list", "elements": "str"},
             "mirror_ca": {"type": "str"},
@@ -290,6 +332,10 @@ def main():
             link_dir=params["link_dir"],
             tools=None if params["tools"] is None else tuple(params["tools"]),
             tools_dir=params["tools_dir"],
+            extras={
+                **(params["tools_completions_dirs"] if params["tools_completions"] else {}),
+                **({"man": params["tools_man_dir"]} if params["tools_man"] else {}),
+            },
         )
         request = Request.unpack(params["request"])
         way = verb.Way.of(params)

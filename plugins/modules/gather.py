@@ -191,6 +191,11 @@ options:
     description:
       - Programs, as C(package@version), with all that C(go install) needs for them. Versions may be loose, as those of O(modules).
       - Or as dictionaries with C(package), the C(package@version), and C(platforms), for which the rehearsal builds them.
+      - With a prebuilt tool can come its completions, C(completions) being a list of C(bash), C(zsh) and C(fish). The rehearsal runs the program with
+        C(completion_command), a list of arguments in which C({shell}) stands for the shell, C([completion, '{shell}']) by default, and
+        carries what it prints.
+      - So can man pages, C(man) being their paths in the tool's module, such as C([docs/tool.1]); or C(man_command), the arguments with which the
+        program prints the page of its own name in section 1.
     type: list
     elements: raw
     default: []

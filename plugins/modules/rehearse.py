@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Builds each project from the generation's tree alone, with C(go build -mod=vendor -trimpath) and the toolchain that the tree
     carries, in a network namespace of its own (or the closest that the kernel allows, which is recorded).
+  - Tools are built for the platforms that they are to be prebuilt for, and asked for their completions and man pages.
   - The SHA-256 of each binary goes into the generation, for hosts to compare theirs with. Only when all builds pass is it sealed.
 extends_documentation_fragment:
   - airgap.golang.control

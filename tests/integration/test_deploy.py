@@ -7,7 +7,6 @@ toolchains of some bytes where only Ansible, the kernel and we have."""
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -25,11 +24,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ansible_collections.airgap.golang.plugins.module_utils import gather, rehearse
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, HostRefused
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
-from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
-from ansible_collections.airgap.golang.plugins.module_utils._content import specreader
 from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
@@ -76,7 +72,8 @@ def tooled() -> t.Iterator[pathlib.Path]:
     path = directory("tooled")
     depot = Depot(str(path))
     for number, tools in ((1, ("fix", "vet")), (2, ("vet", "stray"))):
-        make_generation(depot, number, tools=tools, platforms=(PLATFORM, OTHER))
+        extras = {tools[0]: ["completions/bash", f"man/{tools[0]}.1"]}
+        make_generation(depot, number, tools=tools, platforms=(PLATFORM, OTHER), extras=extras)
     yield path
     remove_tree(str(path))
 
@@ -393,7 +390,7 @@ def test_each_role_alone_in_a_foreign_playbook(small: pathlib.Path, tooled: path
     assert changed(ran) == 1, "the second time there's nothing to do"
     assert parts_here(root) == [name]
     answer = ran.results[BRING[name]]
-    kinds = {"toolchain": {"toolchain"}, "modcache": {"toolchain", "module"}, "goenv": set(), "project": {"source", "vendor"}, "tools": {"tool"}}
+    kinds = {"toolchain": {"toolchain"}, "modcache": {"toolchain", "module"}, "goenv": set(), "project": {"source", "vendor"}, "tools": {"tool", "extra"}}
     layers = Depot(str(depot)).latest().manifest.layers  # type: ignore[union-attr]
     mine_too = [layer for layer in layers if layer.platform != OTHER]
     wanted = {layer.digest: layer.size for layer in mine_too if name == "depot" or layer.kind in {"index", "sumdb", "evidence", *kinds[name]}}
@@ -412,16 +409,18 @@ def said_by(links: pathlib.Path) -> dict[str, str]:
 
 def test_tools_by_the_playbooks(tooled: pathlib.Path, work: pathlib.Path) -> None:
     """Deploy, deploy again, upgrade, and back: links come and go, and say so beforehand."""
-    root, links = work / "root", work / "root-tools"
-    first = variables(tooled, root, deploy_generation=1, deploy_tools=["fix"])
+    root, links, share = work / "root", work / "root-tools", work / "share"
+    places = {"deploy_tools_completions_dirs": {"bash": str(share)}, "deploy_tools_man_dir": str(share)}
+    first = variables(tooled, root, deploy_generation=1, deploy_tools=["fix"], deploy_tools_completions=True, deploy_tools_man=True, **places)
     check = playbook(work / "ansible", "deploy", first, "--check", "--diff")
     assert changed(check) == 1 and f"+{links}/fix: {root}/current/tools/fix" in check.output and not links.exists()
     assert changed(playbook(work / "ansible", "deploy", first)) == 2
     assert list(said_by(links)) == ["fix"]
+    assert {path.name: path.read_text() for path in share.rglob("fix*")} == {"fix": "completions/bash of fix 1\n", "fix.1": "man/fix.1 of fix 1\n"}
     again = playbook(work / "ansible", "deploy", first, "-vvv")
     assert changed(again) == 0 and executions(again) == 1
     assert changed(playbook(work / "ansible", "deploy", variables(tooled, root))) == 2
-    assert said_by(links) == {tool: f"{tool} 2 {PLATFORM}\n" for tool in ("vet", "stray")}
+    assert said_by(links) == {tool: f"{tool} 2 {PLATFORM}\n" for tool in ("vet", "stray")} and not list(share.rglob("*fix*")), "nobody asked for them now"
     check = playbook(work / "ansible", "rollback", variables(tooled, root), "--check", "--diff")
     assert changed(check) == 1 and f"+{links}/fix: " in check.output and f"-{links}/stray: " in check.output
     assert sorted(said_by(links)) == ["stray", "vet"]
@@ -432,23 +431,6 @@ def test_tools_by_the_playbooks(tooled: pathlib.Path, work: pathlib.Path) -> Non
     assert (why["code"], why["subject"]) == ("in_the_way", str(links / "stray"))
     why = failure(playbook(work / "ansible", "deploy", variables(tooled, root, deploy_tools=["fix"])))
     assert (why["code"], why["subject"]) == ("spec_invalid", "fix")
-
-
-def test_a_tool_that_the_rehearsal_built(work: pathlib.Path) -> None:
-    """From a spec to a program that runs on a host which has nothing else."""
-    depot = Depot(str(work / "depot"))
-    tool = {"package": "golang.org/x/example/hello@v0.0.0-20250915201037-7f05d217867b", "platforms": [PLATFORM]}
-    spec = specreader.parse({"name": "tools", "toolchains": [{"version": TOOLCHAINS[0]}], "tools": [tool]})
-    gather.gather(spec, depot, gather.Options(trace_id="5" * 32), Reporter())
-    generation = rehearse.rehearse(depot, None, "5" * 32, 600, Reporter()).generation
-    assert generation is not None
-    tasks = role("tools", tools_dir=str(work / "bin"))
-    given = {"airgap_golang_depot": depot.path, "airgap_golang_root": str(work / "root")}
-    ran = playbook(work / "ansible", tasks, given)
-    assert changed(ran) == 1 and ran.results[BRING["tools"]]["transferred"] < 10 << 20, "no toolchain came"
-    assert said_by(work / "bin") == {"hello": "Hello, world!\n"}
-    (binary,) = generation.config["tools"][0]["binaries"]
-    assert hashlib.sha256((work / "bin" / "hello").read_bytes()).hexdigest() == binary["sha256"]
 
 
 def test_roles_add_up_and_move_together(small: pathlib.Path, work: pathlib.Path) -> None:

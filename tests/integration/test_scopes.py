@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import pathlib
 import shutil
 import subprocess
 import typing as t
-import zipfile
 
 import pytest
 
@@ -21,7 +19,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._base.errors import 
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.tests.support.gathering import GO, STRINGER, UUID, Offline, Site, config_modules, make_spec, path_project
-from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
+from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy, published
 from ansible_collections.airgap.golang.tests.support.private_git import FIXTURES
 
 NEWER_GO = "1.27.3"
@@ -163,17 +161,6 @@ def test_a_workspace_with_replaces_works_as_a_whole(connected: Site, depot: Depo
     assert (vendored / "vendor" / "modules.txt").read_text().startswith("## workspace\n")
 
 
-def published(module: str, version: str, gomod: str, source: str) -> dict[str, tuple[int, bytes]]:
-    """A module version of the test's own, as a proxy answers for it."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(f"{module}@{version}/go.mod", gomod)
-        archive.writestr(f"{module}@{version}/x.go", source)
-    at = f"/{module}/@v/{version}"
-    info = f'{{"Version":"{version}","Time":"2026-01-02T03:04:05Z"}}'
-    return {at + ".zip": (200, packed.getvalue()), at + ".mod": (200, gomod.encode()), at + ".info": (200, info.encode())}
-
-
 @pytest.fixture
 def newer(connected: Site, tmp_path: pathlib.Path) -> t.Iterator[Site]:
     """A site whose proxy has a module for an old Go that requires one for a newer Go than this site's; no database knows them."""
@@ -181,9 +168,9 @@ def newer(connected: Site, tmp_path: pathlib.Path) -> t.Iterator[Site]:
     (tmp_path / "config" / "go" / "env").write_text("GONOSUMDB=*.example\n")
     with ModuleProxy(connected.directory / "answers") as proxy:
         site = dataclasses.replace(connected, proxy=proxy, goprivate="", environment={**connected.environment, "XDG_CONFIG_HOME": str(tmp_path / "config")})
-        proxy.answers.update(published("b.example/b", "v1.0.0", f"module b.example/b\n\ngo {NEWER_GO}\n", "package b\n"))
+        proxy.answers.update(published("b.example/b", "v1.0.0", {"go.mod": f"module b.example/b\n\ngo {NEWER_GO}\n", "x.go": "package b\n"}))
         gomod = "module a.example/a\n\ngo 1.20\n\nrequire b.example/b v1.0.0\n"
-        proxy.answers.update(published("a.example/a", "v1.0.0", gomod, 'package a\n\nimport _ "b.example/b"\n'))
+        proxy.answers.update(published("a.example/a", "v1.0.0", {"go.mod": gomod, "x.go": 'package a\n\nimport _ "b.example/b"\n'}))
         yield site
 
 

@@ -9,6 +9,7 @@ import base64
 import dataclasses
 import hashlib
 import http.server
+import io
 import pathlib
 import ssl
 import subprocess
@@ -18,6 +19,7 @@ import types
 import typing as t
 import urllib.error
 import urllib.request
+import zipfile
 
 Answer = t.Tuple[int, bytes]
 
@@ -36,6 +38,17 @@ def upstream() -> str:
     """The first proxy of this machine's GOPROXY."""
     chain = subprocess.run(["go", "env", "GOPROXY"], text=True, capture_output=True, check=True, timeout=60).stdout.strip()
     return chain.replace("|", ",").split(",")[0].rstrip("/")
+
+
+def published(module: str, version: str, files: t.Mapping[str, str]) -> dict[str, Answer]:
+    """A module version of the test's own, go.mod among its files: what a proxy answers for it, by the path."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"{module}@{version}/{name}", content)
+    info = f'{{"Version":"{version}","Time":"2026-01-02T03:04:05Z"}}'
+    said = {f"{version}.zip": packed.getvalue(), f"{version}.mod": files["go.mod"].encode(), f"{version}.info": info.encode(), "list": version.encode()}
+    return {f"/{module}/@v/{name}": (200, body) for name, body in said.items()}
 
 
 class ModuleProxy:

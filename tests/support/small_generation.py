@@ -110,6 +110,11 @@ class Making:
         return {"platform": platform, "name": name, "sha256": layer.hex, "size": layer.size}
 
 
+def _extras(name: str, files: t.Sequence[str]) -> dict[str, t.Any]:
+    kinds = {kind: sorted(os.path.basename(file) for file in files if file.startswith(f"{kind}/")) for kind in ("completions", "man")}
+    return {"extras": {"program": name, **kinds}} if files else {}
+
+
 def make_generation(
     depot: Depot,
     number: int,
@@ -124,12 +129,14 @@ def make_generation(
     builds: bool = False,
     programs: t.Optional[t.Mapping[str, bytes]] = None,
     lists: bool = False,
+    extras: t.Optional[t.Mapping[str, t.Sequence[str]]] = None,
 ) -> Generation:
     """Admit a generation with these into ``depot``; modules: the loose one, if None; without files, of a version goes the go.mod alone.
     ``builds``: each project has a build, which copies its source.
 
     Its toolchains' ``go`` is a script that says its version and arguments; each tool, prebuilt for each platform, one that says its name
     and the generation's number, or the program that ``programs`` has under its name. With ``lists`` each module has its list.
+    ``extras``: by a tool's name what comes with it, as completions/bash and man/fix.1; each file says whose it is, and of which generation.
     """
     carried = {LOOSE: {"loose.go": b"package loose\n"}} if modules is None else modules
     with depot.locked():
@@ -156,6 +163,9 @@ def make_generation(
             for kind, content in {"source": source, "vendor": {"vendor/modules.txt": b"# none\n"}}.items():
                 making.tree(content, f"projects/{name}.{kind}.tar.gz", kind, f"projects/{name}", project=name)
         built = [making.tool(name, platform, number, (programs or {}).get(name, b"")) for name in tools for platform in platforms]
+        for name, names in (extras or {}).items():
+            said = {file: f"{file} of {name} {number}\n".encode() for file in names}
+            making.tree(said, f"tools/{name}.extras.tar.gz", "extra", f"tools/share/{name}")
         making.blob(json.dumps({"generation": number}).encode(), "evidence/small.json", "evidence", "application/json")
         config = {
             "schema": 1,
@@ -175,6 +185,7 @@ def make_generation(
                     "version": f"v1.{number}.0",
                     "platforms": list(platforms),
                     "binaries": [binary for binary in built if binary["name"] == name],
+                    **_extras(name, (extras or {}).get(name, ())),
                 }
                 for name in tools
             ],

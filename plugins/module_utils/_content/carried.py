@@ -22,8 +22,8 @@ PARTS: t.Mapping[str, tuple[str, ...]] = {
     "modcache": ("toolchain", "module"),
     "goenv": (),
     "project": ("source", "vendor"),
-    "tools": ("tool",),
-    "depot": ("toolchain", "module", "source", "vendor", "file", "tool"),
+    "tools": ("tool", "extra"),
+    "depot": ("toolchain", "module", "source", "vendor", "file", "tool", "extra"),
 }
 
 # Small, and needed by whatever uses the tree as a GOPROXY or asks where things come from.
@@ -51,6 +51,7 @@ def needed_layers(
     """The layers that a host of ``platform`` (os/arch) needs for these parts.
 
     Other platforms' toolchains and tools only travel with the whole depot; ``projects`` and ``tools``: their names, None for all.
+    With a tool come its completions and man pages, whether they are linked or not.
     """
     kinds = {kind for part, kinds in PARTS.items() if part in parts for kind in kinds}
     whole = "depot" in parts
@@ -62,6 +63,6 @@ def needed_layers(
             layer.kind in kinds
             and (whole or not layer.platform or layer.platform == platform)
             and (whole or not layer.project or projects is None or layer.project in projects)
-            and (whole or layer.kind != "tool" or tools is None or os.path.basename(layer.title) in tools)
+            and (whole or layer.kind not in ("tool", "extra") or tools is None or os.path.basename(layer.unpack or layer.title) in tools)
         )
     ]

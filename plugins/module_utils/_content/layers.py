@@ -28,6 +28,7 @@ from .._go.escape import proxy_path
 from .._go.hashcheck import verified_by
 from .._go.store import ModuleStore, Version
 from .._go.toolchain import MODULE, choose, module_version
+from . import extras
 from . import spec as specs
 from .resources import Taken
 
@@ -166,6 +167,16 @@ def tool_layer(depot: Depot, binary: str, platform: str) -> oci.Layer:
     return layer
 
 
+def extras_layer(depot: Depot, program: str, files: t.Mapping[str, str], work: str) -> oci.Layer:
+    """What comes with the tool ``program``, the same for all platforms.
+
+    :param files: by their names below the tool's directory, where they are.
+    """
+    entries = [Entry(name, path) for name, path in sorted(files.items())]
+    package = _Package(f"tools/{program}.extras.tar.gz", "extra", f"{extras.PLACE}/{program}", entries, True)
+    return _adopt(depot, _pack(package, os.path.join(work, f"{program}.extras.tar")))
+
+
 def _pack(package: _Package, path: str) -> Packed:
     with open(path, "wb") as stream:
         names = pack_tree(stream, package.entries, package.compress)
@@ -197,7 +208,7 @@ def document(gathered: Gathered, number: int) -> dict[str, t.Any]:
         ],
         "modules": [_module_entry(gathered, version, True) for version in zips] + [_module_entry(gathered, version, False) for version in mods],
         "projects": [_project_entry(gathered, entry) for entry in gathered.projects],
-        "tools": [{"package": tool.package, "version": tool.version, "platforms": list(tool.platforms)} for tool in gathered.spec.tools],
+        "tools": [{"package": tool.package, "version": tool.version, "platforms": list(tool.platforms), **tool.extras()} for tool in gathered.spec.tools],
         "files": [_file_entry(dest, file) for dest, file in sorted(gathered.files.items())],
         "seal": None,
     }

@@ -24,6 +24,12 @@ _URL = re.compile(r"(https?|file)://", re.IGNORECASE)
 #: What is carried for a loose module: all that a project needs that starts to import it, its own files, its go.mod alone.
 CLOSURES = ("packages", "itself", "gomod")
 
+#: Those that a tool's completions can be carried for.
+SHELLS = ("bash", "zsh", "fish")
+
+#: How a tool is asked for its completions where the spec says nothing else: as https://github.com/spf13/cobra has it.
+COMPLETION_COMMAND = ("completion", "{shell}")
+
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
@@ -94,11 +100,24 @@ class LooseModule:
 
 @dataclasses.dataclass(frozen=True)
 class Tool:
-    """A program, for ``go install``. ``version``: exact, or what ``go install`` takes. ``platforms``: those it's prebuilt for."""
+    """A program, for ``go install``. ``version``: exact, or what ``go install`` takes. ``platforms``: those it's prebuilt for.
+
+    What comes with a prebuilt one: ``completions`` (of SHELLS), which the program prints when it's called with ``completion_command``, where
+    {shell} stands for the shell; ``man``: files of its module that are man pages; or ``man_command``, with which it prints its one page.
+    """
 
     package: str
     version: str
     platforms: tuple[str, ...] = ()
+    completions: tuple[str, ...] = ()
+    completion_command: tuple[str, ...] = ()
+    man: tuple[str, ...] = ()
+    man_command: tuple[str, ...] = ()
+
+    def extras(self) -> dict[str, list[str]]:
+        """What comes with the program, as the config document says it: only what is asked for."""
+        asked = {name: list(getattr(self, name)) for name in ("completions", "completion_command", "man", "man_command")}
+        return {name: value for name, value in asked.items() if value}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +182,7 @@ class Spec:
             entry["env"] = dict(project.env)
         for entry, file in zip(document["files"], self.files):
             entry["source"] = file.origin()
+        document["tools"] = [{"package": tool.package, "version": tool.version, "platforms": tool.platforms, **tool.extras()} for tool in self.tools]
         for entry in document["toolchains"]:
             # The archive's bytes are proved by its hash; where they were is nobody's business.
             entry["archive"] = entry["archive"]["sha256"] if entry["archive"] else ""

@@ -17,7 +17,8 @@ from .._base.errors import SpecInvalid
 from .._go.build import Build
 from .._go.escape import check_module, is_exact, parse_at
 from .._go.toolchain import host_platform
-from .spec import CLOSURES, SCOPES, Archive, CarriedFile, Kit, LooseModule, Project, Spec, Tool, Toolchain
+from .extras import is_page
+from .spec import CLOSURES, COMPLETION_COMMAND, SCOPES, SHELLS, Archive, CarriedFile, Kit, LooseModule, Project, Spec, Tool, Toolchain
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _GO_VERSION = re.compile(r"1\.[0-9]+(\.[0-9]+)?((rc|beta)[0-9]+)?")
@@ -297,11 +298,41 @@ def _tool(entry: t.Any) -> Tool:
     if isinstance(entry, str):
         return Tool(*parse_at(entry))
     where = f"tool {_dictionary(entry).get('package') or entry}"
-    unknown = sorted(set(_dictionary(entry)) - {"package", "platforms"})
+    unknown = sorted(set(_dictionary(entry)) - {"package", "platforms", "completions", "completion_command", "man", "man_command"})
     if not isinstance(entry, dict) or not entry.get("package") or unknown:
         fault = f"it has unknown keys: {', '.join(unknown)}" if unknown else "it names no package"
-        raise _refuse(where, fault, "write package@version, or {package, platforms}")
-    return Tool(*parse_at(str(entry["package"])), _platforms(entry.get("platforms") or [], where))
+        raise _refuse(where, fault, "write package@version, or {package, platforms, completions, completion_command, man, man_command}")
+    platforms = _platforms(entry.get("platforms") or [], where)
+    package, version = parse_at(str(entry["package"]))
+    return Tool(package, version, platforms, **_extras(entry, platforms, where))
+
+
+def _extras(entry: Entry, platforms: t.Sequence[str], where: str) -> dict[str, tuple[str, ...]]:
+    """What comes with a prebuilt tool: its completions and man pages."""
+    given: dict[str, tuple[str, ...]] = {}
+    for key in ("completions", "completion_command", "man", "man_command"):
+        value = entry.get(key) or []
+        if not isinstance(value, list):
+            raise _refuse(where, f"its {key} is no list", f"write {key}: [{'bash' if key == 'completions' else '...'}]")
+        given[key] = tuple(dict.fromkeys(map(str, value))) if key in ("completions", "man") else tuple(map(str, value))
+    if any(given.values()) and not platforms:
+        raise _refuse(where, "completions and man pages come with a prebuilt tool, and it has no platforms", "name the hosts' platforms: [linux/amd64]")
+    for shell in given["completions"]:
+        if shell not in SHELLS:
+            raise _refuse(where, f"{shell!r} in its completions is no shell that is known here", f"they can be of {', '.join(SHELLS)}")
+    if given["completion_command"] and not given["completions"]:
+        raise _refuse(where, "it has a completion_command and no completions", f"name the shells: completions: [{', '.join(SHELLS)}]")
+    if len(given["completions"]) > 1 and not any("{shell}" in word for word in given["completion_command"] or COMPLETION_COMMAND):
+        raise _refuse(where, "its completion_command is the same for all shells", "write {shell} where the shell's name belongs")
+    if given["man"] and given["man_command"]:
+        raise _refuse(where, "it has both man and man_command", "its pages are files of its module, or the one that it prints")
+    for page in given["man"]:
+        if os.path.normpath(page) != page or page.startswith(("/", "..")) or not is_page(os.path.basename(page)):
+            raise _refuse(where, f"{page!r} in man is no man page of its module", "write its path in the module, and its section: docs/tool.1")
+    names = [os.path.basename(page) for page in given["man"]]
+    for twice in sorted({name for name in names if names.count(name) > 1}):
+        raise _refuse(where, f"two pages in man are called {twice}", "they'd have one place on hosts")
+    return given
 
 
 def _file(entry: Entry) -> CarriedFile:

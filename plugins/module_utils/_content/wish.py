@@ -19,6 +19,7 @@ from .._depot.generation import Generation
 from .._go import envnames, toolchain
 from .._go.envfile import EnvFile
 from .carried import PARTS
+from .extras import carried_extras, placed
 
 _NO_MODE_OF_ALL = "Go keeps the telemetry mode for each user, so it's a setting of the scope user; Go's default, local, sends nothing"
 
@@ -30,7 +31,8 @@ class Wish:
     ``parts``: those that are asked for now; parts that the host has already stay, and move along to the same generation.
     ``toolchain``: a Go version, "" for the newest carried. ``goenv``: the lines of go.env. ``projects``: names, None for
     all. ``link_dir``: where ``go`` and ``gofmt`` get their links ("" for nowhere). ``tools``: names of prebuilt tools, None
-    for all; ``tools_dir``: where those get their links ("" for nowhere).
+    for all; ``tools_dir``: where those get their links ("" for nowhere); ``extras``: where what comes with them does, by ``bash``, ``zsh``, ``fish``
+    and ``man`` (absent or "" for nowhere).
     """
 
     parts: tuple[str, ...]
@@ -40,6 +42,7 @@ class Wish:
     link_dir: str = ""
     tools: t.Optional[tuple[str, ...]] = None
     tools_dir: str = ""
+    extras: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any], platform: str, goroot: str = "") -> dict[str, t.Any]:
@@ -53,7 +56,8 @@ def wished_state(generation: Generation, wish: Wish, now: t.Mapping[str, t.Any],
     :raises SpecInvalid: the generation doesn't carry what is asked for, or go.env has a setting that go doesn't know.
     :raises HostRefused: it carries no toolchain for this platform.
     """
-    for option, path in (("link_dir", wish.link_dir), ("tools_dir", wish.tools_dir)):
+    own = ((f"the directory of {name}" + ("" if name == "man" else " completions"), path) for name, path in sorted(wish.extras.items()))
+    for option, path in (("link_dir", wish.link_dir), ("tools_dir", wish.tools_dir), *own):
         if path and not os.path.isabs(path):
             raise SpecInvalid(f"{option} {path!r} isn't an absolute path", subject=option, found=path, expected="/usr/local/bin, say")
     parts: dict[str, dict[str, t.Any]] = {str(name): dict(part) for name, part in now.get("parts", {}).items()}
@@ -180,7 +184,19 @@ def _tools(generation: Generation, wish: Wish, kept: t.Mapping[str, t.Any], plat
             subject=taken[0],
             hint="name the other tools, or let tools_dir be empty and call this one by its path",
         )
-    return {"all": chosen is None, "programs": programs, "dir": directory}
+    state = {"all": chosen is None, "programs": programs, "dir": directory}
+    given = wish.extras if "tools" in wish.parts else kept.get("extras", {}).get("dirs", {})
+    directories = {name: _directory(path) for name, path in given.items() if path}
+    if directories:
+        # Kept also where nothing comes with the tools yet: a later generation may have it.
+        found = {name: [file for file in files if placed(name, file, directories)] for name, files in carried_extras(generation).items() if name in programs}
+        state["extras"] = {"dirs": directories, "files": {name: files for name, files in sorted(found.items()) if files}}
+        places = [os.path.join(directory, name) for name in programs if directory]
+        places += [placed(name, file, directories) for name, files in found.items() for file in files]
+        for twice in sorted({path for path in places if places.count(path) > 1}):
+            hint = "give each kind its own directory, or name only one of the tools"
+            raise SpecInvalid(f"two things that come with tools would be {twice}", subject=twice, hint=hint)
+    return state
 
 
 def _require_settings(given: str, goroot: str) -> None:

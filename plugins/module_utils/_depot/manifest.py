@@ -47,6 +47,7 @@ PLACES: t.Mapping[str, str] = {
     "vendor": "projects",
     "file": "files",
     "tool": "tools",
+    "extra": "tools",
     "evidence": "evidence",
 }
 KINDS = tuple(PLACES)

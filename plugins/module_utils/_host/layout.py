@@ -16,6 +16,7 @@ import shlex
 import typing as t
 
 from .._base.files import sync_filesystem, temporary_sibling
+from .._content.extras import PLACE
 from .._content.wish import carried_toolchains
 from .._depot import manifest as oci
 from .._depot.generation import Generation
@@ -78,6 +79,11 @@ def fill_directory(place: Place, generation: Generation, state: t.Mapping[str, t
         for program in parts["tools"]["programs"]:
             target = os.path.join("..", tree, "tools", place.platform.replace("/", "-"), program)
             os.symlink(target, os.path.join(beside, "tools", program))
+        with_extras = parts["tools"].get("extras", {}).get("files", {})
+        if with_extras:
+            os.mkdir(os.path.join(beside, "share"), 0o755)
+            for program in with_extras:
+                os.symlink(os.path.join("..", tree, PLACE, program), os.path.join(beside, "share", program))
     if "depot" in parts:
         for below in sorted({(layer.unpack or layer.title).split("/")[0] for layer in generation.manifest.layers}.intersection(("files", "evidence"))):
             os.symlink(os.path.join(tree, below), os.path.join(beside, below))

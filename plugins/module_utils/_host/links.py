@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the airgap.golang authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Links outside of ROOT: those of ``go`` and ``gofmt``, and of tools. What leads elsewhere than into ROOT isn't ours.
+"""Links outside of ROOT: those of ``go`` and ``gofmt``, of tools and of what comes with them. What leads elsewhere than into ROOT isn't ours.
 
 Code that runs on hosts: standard library, Python 3.8.
 
@@ -16,7 +16,10 @@ import typing as t
 
 from .._base.errors import HostRefused
 from .._base.files import symlink_atomically, sync_directory
+from .._content.extras import placed
 from .place import Place, remove_left_behind, require_writable
+
+_ANOTHER = "another link_dir, tools_dir or directory of completions and man pages (an empty one for no links)"
 
 
 def links_of(place: Place, state: t.Mapping[str, t.Any]) -> dict[str, str]:
@@ -33,23 +36,32 @@ def links_meant(place: Place, state: t.Mapping[str, t.Any]) -> dict[str, str]:
     """Those that a state has, and with "" those of ours that it hasn't, wherever a state had its links."""
     current = os.path.join(place.root, "current")
     links: dict[str, str] = {}
-    for below, directory, names in _wanted(state):
-        links.update({os.path.join(directory, name): os.path.join(current, below, name) for name in names})
+    for directory, names in _wanted(state).items():
+        links.update({os.path.join(directory, name): os.path.join(current, below) for name, below in names.items()})
     # All of them, not the last one's alone: a kill may have come after the switch.
-    for directory in sorted(_directories(place) | {directory for _below, directory, _names in _wanted(state)}):
+    for directory in sorted(_directories(place).union(_wanted(state))):
         for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
             path = os.path.join(directory, name)
-            if link_target(path).startswith((os.path.join(current, "bin", ""), os.path.join(current, "tools", ""))):
+            if link_target(path).startswith(tuple(os.path.join(current, below, "") for below in ("bin", "tools", "share"))):
                 links.setdefault(path, "")
     return links
 
 
-def _wanted(state: t.Mapping[str, t.Any]) -> list[tuple[str, str, t.Sequence[str]]]:
-    """(below ``current``, where the links are, their names) for the parts of a state that have links."""
+def _wanted(state: t.Mapping[str, t.Any]) -> dict[str, dict[str, str]]:
+    """For the parts of a state that have links: the links' directories, and in each, by the link's name, the path below ``current``."""
     parts = state.get("parts", {})
     go, tools = parts.get("toolchain", {}), parts.get("tools", {})
-    found = [("bin", str(go.get("dir", "")), ("go", "gofmt")), ("tools", str(tools.get("dir", "")), list(tools.get("programs", ())))]
-    return [entry for entry in found if entry[1]]
+    found: dict[str, dict[str, str]] = {}
+    if go.get("dir"):
+        found.setdefault(str(go["dir"]), {}).update({name: f"bin/{name}" for name in ("go", "gofmt")})
+    if tools.get("dir"):
+        found.setdefault(str(tools["dir"]), {}).update({name: f"tools/{name}" for name in tools.get("programs", ())})
+    extras = tools.get("extras", {})
+    for program, files in extras.get("files", {}).items():
+        for file in files:
+            directory, name = os.path.split(placed(program, file, extras["dirs"]))
+            found.setdefault(directory, {})[name] = f"share/{program}/{file}"
+    return found
 
 
 def _directories(place: Place) -> set[str]:
@@ -58,7 +70,7 @@ def _directories(place: Place) -> set[str]:
     for name in os.listdir(top) if os.path.isdir(top) else []:
         # A state that can't be read is refused when it's the one that counts.
         with contextlib.suppress(HostRefused):
-            found.update(directory for _below, directory, _names in _wanted(place.state(name)))
+            found.update(_wanted(place.state(name)))
     return found
 
 
@@ -70,7 +82,7 @@ def require_ours(place: Place, links: t.Iterable[str]) -> None:
                 code="in_the_way",
                 subject=path,
                 found=link_target(path) or "a file",
-                hint="remove it, or choose another link_dir or tools_dir (an empty one for no links)",
+                hint=f"remove it, or choose {_ANOTHER}",
             )
 
 
@@ -91,7 +103,7 @@ def set_links(place: Place, links: t.Mapping[str, str]) -> None:
 def check_links(links: t.Mapping[str, str]) -> None:
     for path, target in links.items():
         if link_target(path) != target:
-            require_writable(os.path.dirname(path), "another link_dir or tools_dir (an empty one for no links)")
+            require_writable(os.path.dirname(path), _ANOTHER)
 
 
 def link_target(path: str) -> str:

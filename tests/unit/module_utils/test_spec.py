@@ -24,6 +24,20 @@ def project(**more: t.Any) -> dict[str, t.Any]:
     return {"name": "yq", "source": {"module": "github.com/mikefarah/yq/v4", "version": "v4.54.2"}, **more}
 
 
+def tool(**more: t.Any) -> dict[str, t.Any]:
+    return {"package": "rsc.io/quote/cmd@v1", "platforms": ["linux/amd64"], **more}
+
+
+def test_what_comes_with_a_tool() -> None:
+    """Also: a spec that asks for none of it stays the one that it was."""
+    given = {"completions": ["zsh", "bash", "zsh"], "completion_command": ["--completion={shell}"], "man": ["docs/quote.1", "quote.conf.5.gz"]}
+    (read,) = parse(tools=[tool(**given)]).tools
+    assert (read.completions, read.completion_command, read.man) == (("zsh", "bash"), ("--completion={shell}",), ("docs/quote.1", "quote.conf.5.gz"))
+    plain, prints = parse(tools=[tool(), tool(completions=["bash"], completion_command=["complete"], man_command=["--man"])]).normal()["tools"]
+    assert plain == {"package": "rsc.io/quote/cmd", "version": "v1", "platforms": ("linux/amd64",)}
+    assert prints == {**plain, "completions": ["bash"], "completion_command": ["complete"], "man_command": ["--man"]}
+
+
 def test_a_whole_spec_is_read() -> None:
     read = parse(
         toolchains=[{"version": "go1.26.8", "platforms": ["linux/amd64", "linux/arm64"]}, {"version": "1.27"}],
@@ -69,6 +83,16 @@ def test_a_whole_spec_is_read() -> None:
         ({"modules": ["rsc.io/quote"]}, "no version"),
         ({"tools": [{"package": "rsc.io/quote/cmd@v1", "platforms": ["linux"]}]}, "'linux' isn't a platform"),
         ({"tools": [{"package": "rsc.io/quote/cmd@v1", "prebuilt": True}]}, "it has unknown keys: prebuilt"),
+        ({"tools": [tool(platforms=[], completions=["bash"])]}, "it has no platforms"),
+        ({"tools": [tool(completions="bash")]}, "its completions is no list"),
+        ({"tools": [tool(completions=["csh"])]}, "'csh' in its completions is no shell"),
+        ({"tools": [tool(completion_command=["complete"])]}, "a completion_command and no completions"),
+        ({"tools": [tool(completions=["bash", "zsh"], completion_command=["complete"])]}, "the same for all shells"),
+        ({"tools": [tool(man=["a.1"], man_command=["man"])]}, "both man and man_command"),
+        ({"tools": [tool(man=["../a.1"])]}, "'../a.1' in man is no man page"),
+        ({"tools": [tool(man=["/a.1"])]}, "'/a.1' in man is no man page"),
+        ({"tools": [tool(man=["docs/a.md"])]}, "'docs/a.md' in man is no man page"),
+        ({"tools": [tool(man=["a/b.1", "c/b.1"])]}, "two pages in man are called b.1"),
         ({"toolchains": [{"version": "1.26.8", "source": "go.tar.gz"}]}, "its source has no sha256"),
         ({"toolchains": [{"version": "1.26.8", "source": "a", "sha256": "ab" * 32, "platforms": ["linux/amd64", "linux/arm64"]}]}, "has one platform, not 2"),
         ({"toolchains": [{"version": 1.26}]}, ""),
