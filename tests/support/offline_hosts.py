@@ -49,26 +49,27 @@ class Deployed:
 
 
 class Run:
-    """A deploy to one host, on its way."""
+    """A deploy to one host, on its way.
 
-    def __init__(self, process: subprocess.Popen[str], results: pathlib.Path, sockets: str) -> None:
+    :param work: a path that is in the arguments of all its processes.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], results: pathlib.Path, work: str) -> None:
         self.process = process
         self._results = results
-        self._sockets = sockets
+        self._work = work
 
     def kill(self) -> None:
-        """ansible-playbook and all its workers, at once, and the ssh that stays behind to share its connection."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        # One that leaves the group just now is seen the next time.
-        while self._kill_ssh() + self._kill_ssh():
+        """ansible-playbook, its workers, which have sessions of their own, and the ssh that stays behind to share its connection."""
+        # One that is just being started by another is seen the next time.
+        while self._kill() + self._kill():
             time.sleep(0.01)
 
-    def _kill_ssh(self) -> int:
+    def _kill(self) -> int:
         found = 0
         for name in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
-                if self._sockets in pathlib.Path(f"/proc/{name}/cmdline").read_text(errors="replace"):
+                if self._work in pathlib.Path(f"/proc/{name}/cmdline").read_text(errors="replace"):
                     os.kill(int(name), signal.SIGKILL)
                     found += 1
         return found
@@ -165,7 +166,7 @@ class OfflineHost:
             text=True,
             start_new_session=True,
         )
-        return Run(process, work / "results.json", str(self.work / "cp"))
+        return Run(process, work / "results.json", f"{self.work}/")
 
     def deploy(self, depot: str, generation: int, **options: t.Any) -> Deployed:
         return self.begin(depot, generation, **options).end()
