@@ -32,7 +32,7 @@ from ._host.references import needs_of
 from ._host.switch import require_current, switch
 
 # What we make below ROOT, in the order in which it goes: without ``current`` a host has no parts, and a rerun knows what to do.
-OURS = ("current", "generations", "builds", "sumdb", "modcache", "depot")
+OURS = ("current", "generations", "builds", "sumdb", "modcache", "depot", "layouts")
 
 
 @dataclasses.dataclass(frozen=True)
