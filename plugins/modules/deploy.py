@@ -16,8 +16,8 @@ description:
   - Every blob is proved against the manifest before it's used. Toolchains and modules are unpacked beside their places and
     renamed. The one rename of C(current) in O(root) is what users see.
   - Works over any connection that can copy a file. The host needs Python 3.8 and coreutils, no Go, no compiler and no network.
-author:
-  - The airgap.golang authors (!UNKNOWN)
+extends_documentation_fragment:
+  - airgap.golang.host
 attributes:
   check_mode:
     support: full
@@ -40,10 +40,6 @@ options:
   generation:
     description: The number of the generation. Left out, the latest sealed one.
     type: int
-  root:
-    description: The directory that holds everything on the host.
-    type: path
-    default: /opt/airgap-golang
   parts:
     description:
       - What the host shall have. Parts that it has already stay, and move to the same generation.
@@ -156,11 +152,6 @@ options:
   request:
     description: What the control node's action plugin says to the host. Not for users.
     type: str
-  trace_id:
-    description:
-      - The run's identifier, which goes into the host's audit log. The control node's action plugin sets it.
-    type: str
-    default: ''
 seealso:
   - module: airgap.golang.build_check
   - module: airgap.golang.generation

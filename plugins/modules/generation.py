@@ -15,8 +15,8 @@ description:
     together; links outside of O(root) become what they were with that generation. A build that runs goes on with what it has begun with.
   - Pruning removes generations and all that no generation that stays refers to, in the host's depot, in the read-only module cache and
     among builds. What a running process uses stays, and is named. A prune that was killed is finished by the next one.
-author:
-  - The airgap.golang authors (!UNKNOWN)
+extends_documentation_fragment:
+  - airgap.golang.host
 attributes:
   check_mode:
     support: full
@@ -41,10 +41,6 @@ options:
     type: str
     choices: [listed, active, previous, pruned]
     default: listed
-  root:
-    description: The directory that holds everything on the host.
-    type: path
-    default: /opt/airgap-golang
   depot:
     description:
       - A depot of a control node to list or prune in place of a host's O(root). Its newest generations stay.
@@ -67,11 +63,6 @@ options:
     type: list
     elements: path
     default: []
-  trace_id:
-    description:
-      - The run's identifier, which goes into the audit log. The control node's action plugin sets it.
-    type: str
-    default: ''
 seealso:
   - module: airgap.golang.deploy
   - module: airgap.golang.uninstall

@@ -16,8 +16,8 @@ description:
   - With O(state=repaired) what is wrong is set right, and nothing else. Files are made again from the host's own blobs, beside their place, and take it by one
     rename. Only blobs that are damaged themselves come from the control node's O(depot).
   - A C(GOMODCACHE) or a vendor directory that this collection didn't make can be examined too, with O(path) and O(vendor).
-author:
-  - The airgap.golang authors (!UNKNOWN)
+extends_documentation_fragment:
+  - airgap.golang.host
 attributes:
   check_mode:
     support: full
@@ -40,10 +40,6 @@ options:
     type: str
     choices: [verified, repaired]
     default: verified
-  root:
-    description: The directory that holds everything on the host.
-    type: path
-    default: /opt/airgap-golang
   what:
     description:
       - What to examine of O(root). Left out, everything.
@@ -94,11 +90,6 @@ options:
   request:
     description: What the control node's action plugin says to the host. Not for users.
     type: str
-  trace_id:
-    description:
-      - The run's identifier, which goes into the host's audit log. The control node's action plugin sets it.
-    type: str
-    default: ''
 seealso:
   - module: airgap.golang.deploy
   - module: airgap.golang.build_check

@@ -15,8 +15,8 @@ description:
   - With the last part all of O(root) goes, every link, and the directories that a deploy made for them. The host is as it was found.
   - No depot on the control node is needed.
   - It's refused before anything changes while a process uses what would go.
-author:
-  - The airgap.golang authors (!UNKNOWN)
+extends_documentation_fragment:
+  - airgap.golang.host
 attributes:
   check_mode:
     support: full
@@ -32,21 +32,12 @@ attributes:
     platforms: posix
     description: Linux. To see other users' processes it has to run as root.
 options:
-  root:
-    description: The directory that holds everything on the host.
-    type: path
-    default: /opt/airgap-golang
   parts:
     description: What the host shall not have any more, as in M(airgap.golang.deploy). Left out, all.
     type: list
     elements: str
     choices: [toolchain, modcache, goenv, project, tools, depot]
     default: [toolchain, modcache, goenv, project, tools, depot]
-  trace_id:
-    description:
-      - The run's identifier, which goes into the host's audit log. The control node's action plugin sets it.
-    type: str
-    default: ''
 seealso:
   - module: airgap.golang.deploy
   - module: airgap.golang.generation
