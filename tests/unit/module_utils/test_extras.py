@@ -8,14 +8,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import tempfile
-import typing as t
 
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils import forensics, uninstall
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import HostRefused, SpecInvalid
-from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
 from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.generation import Ref
@@ -25,15 +22,6 @@ from ansible_collections.airgap.golang.tests.support.looking import snapshot
 from ansible_collections.airgap.golang.tests.support.small_generation import bring, make_generation
 
 TOOLS = Wish(("tools",), tools_dir="")
-
-
-@pytest.fixture
-def work() -> t.Iterator[pathlib.Path]:
-    """Where syncs are cheap, if there is such a place."""
-    shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    path = pathlib.Path(tempfile.mkdtemp(dir=shm))
-    yield path
-    remove_tree(str(path))
 
 
 @pytest.fixture

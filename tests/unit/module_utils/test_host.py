@@ -11,7 +11,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import typing as t
 
 import pytest
@@ -40,15 +39,6 @@ from ansible_collections.airgap.golang.tests.support.small_generation import (
 NEWER = ("example.com/newer", "v1.1.0")
 GOENV = "GOPROXY=file:///root/of/host\nGOTOOLCHAIN=auto\n"
 WISH = Wish(ALL_PARTS, goenv=GOENV)
-
-
-@pytest.fixture
-def work() -> t.Iterator[pathlib.Path]:
-    """Where syncs are cheap, if there is such a place: these tests deploy hundreds of times."""
-    shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    path = pathlib.Path(tempfile.mkdtemp(dir=shm))
-    yield path
-    remove_tree(str(path))
 
 
 @pytest.fixture

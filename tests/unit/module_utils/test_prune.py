@@ -12,7 +12,6 @@ import pathlib
 import random
 import shutil
 import subprocess
-import tempfile
 import typing as t
 
 import pytest
@@ -36,14 +35,6 @@ GOENV = "GOPROXY=off\n"
 WISH = Wish(ALL_PARTS, goenv=GOENV)
 MODULES = {(f"example.com/{name}", f"v1.{minor}.0"): {f"{name}.go": f"package {name} // {minor}\n".encode()} for name in "abC" for minor in range(2)}
 PARTS = ("toolchain", "modcache", "goenv", "project", "tools", "depot")
-
-
-@pytest.fixture
-def work() -> t.Iterator[pathlib.Path]:
-    shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    path = pathlib.Path(tempfile.mkdtemp(dir=shm))
-    yield path
-    remove_tree(str(path))
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ import os
 import pathlib
 import random
 import subprocess
-import tempfile
-import typing as t
 
 import pytest
 
@@ -27,14 +25,6 @@ from ansible_collections.airgap.golang.tests.support.looking import facts, snaps
 from ansible_collections.airgap.golang.tests.support.small_generation import PLATFORM, bring, make_generation, probe
 
 PARTS = ("toolchain", "modcache", "goenv", "project", "tools", "depot")
-
-
-@pytest.fixture
-def work() -> t.Iterator[pathlib.Path]:
-    shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    path = pathlib.Path(tempfile.mkdtemp(dir=shm))
-    yield path
-    remove_tree(str(path))
 
 
 @pytest.fixture
