@@ -12,6 +12,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -149,15 +150,24 @@ class Place:
 
     def _make(self) -> None:
         """ROOT and what lacks above it, by one rename, with the note of what that was: an uninstall leaves none of it."""
-        made = absent_directories(self.root)
-        top = made[0]
-        remove_left_behind(os.path.dirname(top), os.path.basename(top))
-        beside = temporary_sibling(top)
-        inside = beside + self.root[len(top) :]
-        os.makedirs(inside, 0o755)
-        _write_made(inside, made)
-        os.rename(beside, top)
-        sync_directory(os.path.dirname(top))
+        while not os.path.isdir(self.root):
+            made = absent_directories(self.root)
+            top = made[0]
+            beside = temporary_sibling(top)
+            inside = beside + self.root[len(top) :]
+            try:
+                remove_left_behind(os.path.dirname(top), os.path.basename(top))
+                os.makedirs(inside, 0o755)
+                _write_made(inside, made)
+                os.rename(beside, top)
+            except OSError as exc:
+                # Another ROOT came below the same directory meanwhile, which took ours for what a kill left, or was faster.
+                with contextlib.suppress(FileNotFoundError):
+                    remove_tree(beside)
+                if exc.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                sync_directory(os.path.dirname(top))
 
     def made(self) -> list[str]:
         """Directories outside of ROOT, and ROOT itself, that weren't there before us; what is above comes first."""
