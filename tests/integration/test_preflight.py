@@ -50,7 +50,7 @@ def test_what_deploy_would_refuse_is_found_with_its_figures(depot: Depot, tmp_pa
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "go").write_text("another's")
     (tmp_path / "root").mkdir()
-    full = f'mount -t tmpfs -o size=4k tmpfs {tmp_path}/root && exec "$@"'
+    full = f'mount -t tmpfs -o size=4k,mode=0755 tmpfs {tmp_path}/root && exec "$@"'
     prefix = ("unshare", "-rm", "sh", "-c", full, "sh")
     given = variables(tmp_path, depot, deploy_link_dir="")
     refused = playbook(tmp_path / "work", "deploy", given, prefix=prefix)
