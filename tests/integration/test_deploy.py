@@ -752,7 +752,7 @@ def test_with_the_hosts_own_python(small: pathlib.Path, work: pathlib.Path, pyth
     numbers = (1, 1, 2, 2)
     tasks: list[dict[str, t.Any]] = [{"name": f"Deploy {number}", "airgap.golang.deploy": {**bring, "generation": number}} for number in numbers]
     tasks.append({"name": "Check", "airgap.golang.build_check": {"root": bring["root"]}})
-    tasks.append({"name": ROLLBACK, "airgap.golang.rollback": {"root": bring["root"]}})
+    tasks.append({"name": ROLLBACK, "airgap.golang.generation": {"root": bring["root"], "state": "previous"}})
     ran = playbook(work / "ansible", tasks, {}, host_vars={"ansible_python_interpreter": python})
     assert changed(ran) == 4
     assert os.readlink(work / "root" / "current").startswith("generations/000001-")
