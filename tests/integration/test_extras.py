@@ -26,19 +26,19 @@ GREET = """package main
 import "os"
 
 func main() {
-	switch last := os.Args[len(os.Args)-1]; last {
-	case "bash":
-		os.Stdout.WriteString("complete -W 'hello goodbye' greet\\n")
-	case "zsh":
-		os.Stdout.WriteString("#compdef greet\\n_arguments '1:word:(hello goodbye)'\\n")
-	case "man":
-		os.Stdout.WriteString(".TH GREET 1\\n.SH NAME\\ngreet \\\\- greet\\n")
-	case "there":
-		os.Stdout.WriteString("complete -C " + os.Args[0] + " greet\\n")
-	case "fail":
-		os.Stderr.WriteString("no such word\\n")
-		os.Exit(3)
-	}
+    switch last := os.Args[len(os.Args)-1]; last {
+    case "bash":
+        os.Stdout.WriteString("complete -W 'hello goodbye' greet\\n")
+    case "zsh":
+        os.Stdout.WriteString("#compdef greet\\n_arguments '1:word:(hello goodbye)'\\n")
+    case "man":
+        os.Stdout.WriteString(".TH GREET 1\\n.SH NAME\\ngreet \\\\- greet\\n")
+    case "there":
+        os.Stdout.WriteString("complete -C " + os.Args[0] + " greet\\n")
+    case "fail":
+        os.Stderr.WriteString("no such word\\n")
+        os.Exit(3)
+    }
 }
 """
 FILES = {
