@@ -12,7 +12,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import contextlib
-import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -153,21 +153,24 @@ class Place:
         while not os.path.isdir(self.root):
             made = absent_directories(self.root)
             top = made[0]
-            beside = temporary_sibling(top)
-            inside = beside + self.root[len(top) :]
+            parent = os.open(os.path.dirname(top), os.O_RDONLY | os.O_DIRECTORY)
             try:
-                remove_left_behind(os.path.dirname(top), os.path.basename(top))
-                os.makedirs(inside, 0o755)
-                _write_made(inside, made)
-                os.rename(beside, top)
-            except OSError as exc:
-                # Another ROOT came below the same directory meanwhile, which took ours for what a kill left, or was faster.
-                with contextlib.suppress(FileNotFoundError):
-                    remove_tree(beside)
-                if exc.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-            else:
-                sync_directory(os.path.dirname(top))
+                # Another ROOT may be about to come below the same directory: what it makes beside is no leftover of a kill.
+                fcntl.flock(parent, fcntl.LOCK_EX)
+                if not os.path.lexists(top):
+                    remove_left_behind(os.path.dirname(top), os.path.basename(top))
+                    beside = temporary_sibling(top)
+                    inside = beside + self.root[len(top) :]
+                    os.makedirs(inside, 0o755)
+                    _write_made(inside, made)
+                    os.rename(beside, top)
+                    sync_directory(os.path.dirname(top))
+                elif not os.path.isdir(top):
+                    raise HostRefused(
+                        f"{top} is no directory", code="in_the_way", subject=top, expected="a directory, or nothing", hint="remove it, or choose another root"
+                    )
+            finally:
+                os.close(parent)
 
     def made(self) -> list[str]:
         """Directories outside of ROOT, and ROOT itself, that weren't there before us; what is above comes first."""
