@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
@@ -19,9 +20,15 @@ from ansible_collections.airgap.golang.plugins.module_utils._go import envnames
 DOCUMENTED = {*envnames.NAMES, *envnames.NOT_BY_FILE, envnames.TELEMETRY}
 
 
+@functools.lru_cache(maxsize=None)
+def command() -> str:
+    """The go command itself: what is on PATH may be a program that sets GOROOT for it."""
+    return os.path.join(subprocess.run(["go", "env", "GOROOT"], capture_output=True, text=True, check=True).stdout.strip(), "bin", "go")
+
+
 def go(work: pathlib.Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(work), "GOTOOLCHAIN": "local", **env}
-    return subprocess.run(["go", *arguments], env=environment, cwd=work, capture_output=True, text=True, check=False)
+    return subprocess.run([command(), *arguments], env=environment, cwd=work, capture_output=True, text=True, check=False)
 
 
 def goroot(work: pathlib.Path) -> str:
