@@ -119,6 +119,7 @@ class Fleet:
 
     def down(self) -> None:
         subprocess.run([sys.executable, HOSTS, "down", *self.names], check=True, stdout=subprocess.DEVNULL)
+        # ssh's shared connections end when they like, and take their sockets along.
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     def run(self, *arguments: str) -> Run:
@@ -310,7 +311,8 @@ def main() -> int:
     parser.add_argument("--megabytes", type=int, default=170, metavar="MB", help="of the generation that is first deployed (%(default)s)")
     parser.add_argument("--prefix", default="fleet", help="what the hosts' names begin with (%(default)s)")
     options = parser.parse_args()
-    shutil.rmtree(PLACE, ignore_errors=True)
+    if PLACE.exists():
+        shutil.rmtree(PLACE)
     PLACE.mkdir(parents=True)
     try:
         fleet = Fleet([f"{options.prefix}-{number}" for number in range(1, options.hosts + 1)], options.forks)
@@ -324,7 +326,7 @@ def main() -> int:
         print(f"fleet: {failed}", file=sys.stderr)
         return 1
     (BUILD / "bench" / "fleet.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    shutil.rmtree(PLACE, ignore_errors=True)
+    shutil.rmtree(PLACE)
     print("\n" + shown(found))
     return 0
 

@@ -177,4 +177,5 @@ def remove_dead(path: pathlib.Path) -> None:
         # A run in another container looks dead from here.
         for name in path.glob("*.lock"):
             fcntl.flock(stack.enter_context(name.open("r+")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another fork may be removing it too; what one of them leaves, the next run takes.
         shutil.rmtree(path, ignore_errors=True)

@@ -13,11 +13,8 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-import datetime
-import email.utils
 import errno
 import hashlib
-import http
 import os
 import random
 import re
@@ -26,25 +23,21 @@ import types
 import typing as t
 import urllib.parse
 
+from .attempts import Refusal, by_fault, by_status
 from .errors import AirgapError, CommandFailed, FetchFailed, ToolMissing
 from .network import Authorize, Proxies, Refused, netrc, trusted_certificates
 from .transfers import BULK, HAS_PYCURL, SMALL, URGENT, Answer, Closed, Exchange, Route, Transfers
 from .urls import bare_url, basic_header, is_url, origin_of, public_url, scheme_of, scrub, userinfo_header
 
 if HAS_PYCURL:
-    import pycurl
+    pass
 
 #: Bytes that are written, hashed and reported at once; a smaller body is held whole until it's all there.
 CHUNK = 256 << 10
-ANSWER = 300
 REDIRECTS = 10
 USER_AGENT = "airgap.golang"
 
-_AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 _MOVED = frozenset((301, 302, 303, 307, 308))
-
-# CURLE_PROXY, for which pycurl has no name.
-_E_PROXY = 97
 
 _USUAL = (f"User-Agent: {USER_AGENT}", "Accept-Encoding: identity")
 
@@ -95,94 +88,6 @@ class Downloaded:
 Outcome = t.Union[Downloaded, BaseException]
 
 
-class _Refusal(Exception):
-    """One attempt's failure: whether another one may help, and when the server asked for it (seconds)."""
-
-    def __init__(
-        self,
-        said: str,
-        *,
-        status: t.Optional[int] = None,
-        answer: str = "",
-        final: bool = False,
-        wait: t.Optional[float] = None,
-        hint: str = "",
-        head: str = "",
-    ) -> None:
-        super().__init__(said)
-        self.said = said
-        self.status = status
-        self.answer = answer
-        self.final = final
-        self.wait = wait
-        self.hint = hint
-        self.head = head
-
-
-def _retry_after(value: str) -> t.Optional[float]:
-    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3): a number or a date; None when it's neither."""
-    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
-        return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.timezone.utc)
-    return max(0.0, (moment - datetime.datetime.now(datetime.timezone.utc)).total_seconds())
-
-
-def _broken(answer: Answer) -> _Refusal:
-    """What a failure below HTTP means."""
-    code, said = t.cast("tuple[int, str]", answer.fault)
-    said = scrub(said)
-    if answer.tunnel or code in (pycurl.E_COULDNT_RESOLVE_PROXY, _E_PROXY):
-        return _Refusal(
-            f"the proxy did not connect: {said}",
-            answer=said[:ANSWER],
-            final=bool(answer.tunnel) and answer.tunnel not in _AGAIN,
-            hint="check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and the proxy's rules",
-        )
-    if code in (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE):
-        return _Refusal(f"the server's certificate is not trusted: {said}", final=True, hint="name the file of your private CA in SSL_CERT_FILE")
-    if code in (pycurl.E_URL_MALFORMAT, pycurl.E_UNSUPPORTED_PROTOCOL):
-        return _Refusal(f"not a URL that can be asked: {said}", final=True)
-    return _Refusal(said, hint="check the network, and HTTPS_PROXY and NO_PROXY")
-
-
-def _refused(answer: Answer) -> _Refusal:
-    """What a status that isn't 200 means."""
-    text = answer.words.decode("utf-8", "replace")
-    if "html" in answer.headers.get("content-type", ""):
-        text = re.sub(r"(?s)<(script|style)\b.*?</\1>|<[^>]*>", " ", text)
-    words = scrub(text)[:ANSWER]
-    said = str(answer.status)
-    with contextlib.suppress(ValueError):
-        said += " " + http.HTTPStatus(answer.status).phrase
-    hint = ""
-    if answer.status in (401, 403):
-        hint = "if it needs credentials, put them into the netrc file, or let GOAUTH give them (go help goauth)"
-    elif answer.status == 407:
-        hint = "put the proxy's user name and password into HTTPS_PROXY or HTTP_PROXY"
-    return _Refusal(
-        f"{said}: {words}" if words else said,
-        status=answer.status,
-        answer=words,
-        final=answer.status not in _AGAIN,
-        wait=_retry_after(answer.headers.get("retry-after", "")),
-        hint=hint,
-        head=_head(answer) if 400 <= answer.status < 500 and answer.status not in (*_AGAIN, 407) else "",
-    )
-
-
-def _head(answer: Answer) -> str:
-    """An answer's status line and headers."""
-    phrase = ""
-    with contextlib.suppress(ValueError):
-        phrase = " " + http.HTTPStatus(answer.status).phrase
-    return "\n".join([f"HTTP/1.1 {answer.status}{phrase}", *(f"{name.title()}: {value}" for name, value in answer.headers.items()), "", ""])
-
-
 class _Sink(t.Protocol):
     """Where a body goes. ``begin`` before each attempt, ``end`` when all of it came."""
 
@@ -208,7 +113,7 @@ class _Memory:
     def write(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > self._limit:
-            raise _Refusal(f"it is longer than {self._limit} bytes", final=True)
+            raise Refusal(f"it is longer than {self._limit} bytes", final=True)
         self._pieces.append(data)
 
     def end(self, answer: Answer) -> bytes:  # pylint: disable=unused-argument
@@ -355,7 +260,7 @@ class _Job:
             self._sent = self._anew if self._anew is not None else self._fetcher.credentials(self._url)
             self._credentials = self._sent
             self._ask(after)
-        except (_Refusal, AirgapError, Closed) as exc:
+        except (Refusal, AirgapError, Closed) as exc:
             self._end(exc)
 
     def _ask(self, after: float = 0.0) -> None:
@@ -375,14 +280,14 @@ class _Job:
             if answer.fault is not None:
                 # An HTTP/2 connection whose other end is gone looks alive.
                 self._fresh = True
-                raise _broken(answer)
+                raise by_fault(answer)
             if answer.status == 200:
                 result = self._sink.end(answer)
             elif answer.status in _MOVED and answer.headers.get("location"):
                 self._move(answer)
                 return
             else:
-                raise _refused(answer)
+                raise by_status(answer)
         except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
             self._end(exc)
             return
@@ -393,12 +298,12 @@ class _Job:
         here = self._here
         there = urllib.parse.urljoin(bare_url(here), answer.headers["location"])
         if not is_url(there):
-            raise _Refusal(f"it redirects to {scrub(there)}, which is no URL", status=answer.status, final=True)
+            raise Refusal(f"it redirects to {scrub(there)}, which is no URL", status=answer.status, final=True)
         if scheme_of(there) not in ("http", "https") or (scheme_of(here), scheme_of(there)) == ("https", "http"):
-            raise _Refusal(f"it redirects from {scheme_of(here)} to {public_url(there)}", status=answer.status, final=True)
+            raise Refusal(f"it redirects from {scheme_of(here)} to {public_url(there)}", status=answer.status, final=True)
         self._hops += 1
         if self._hops > REDIRECTS:
-            raise _Refusal(f"more than {REDIRECTS} redirects, the last to {public_url(there)}", final=True)
+            raise Refusal(f"more than {REDIRECTS} redirects, the last to {public_url(there)}", final=True)
         if userinfo_header(there):
             self._credentials = self._fetcher.credentials(there)
         elif origin_of(there) != origin_of(here):
@@ -408,19 +313,19 @@ class _Job:
 
     def _end(self, exc: BaseException) -> None:
         """Try again, or give up."""
-        if isinstance(exc, _Refusal) and not exc.final and self._attempt < self._fetcher.attempts:
+        if isinstance(exc, Refusal) and not exc.final and self._attempt < self._fetcher.attempts:
             wait = self._fetcher.wait(self._attempt, exc)
             self._attempt += 1
             self.begin(wait)
             return
-        if isinstance(exc, _Refusal) and exc.head and not self._asked_anew and self._fetcher.may_ask_anew(self._url):
+        if isinstance(exc, Refusal) and exc.head and not self._asked_anew and self._fetcher.may_ask_anew(self._url):
             self._asked_anew = True
             # Who knows the credentials may be a program that takes its time, and this thread serves all transfers.
             threading.Thread(target=self._authorize_anew, args=(exc,), name="credentials", daemon=True).start()
             return
         self._give_up(exc)
 
-    def _authorize_anew(self, refusal: _Refusal) -> None:
+    def _authorize_anew(self, refusal: Refusal) -> None:
         """One more try, where a refusal brings other credentials to light."""
         try:
             self._anew = self._fetcher.credentials(self._url, Refused(refusal.status or 0, refusal.head, self._sent))
@@ -444,8 +349,8 @@ class _Job:
 def _explained(exc: BaseException, url: str, attempts: int = 1) -> BaseException:
     """A refusal, as it's told to who asked."""
     if isinstance(exc, Closed):
-        exc = _Refusal("it was given up")
-    if not isinstance(exc, _Refusal):
+        exc = Refusal("it was given up")
+    if not isinstance(exc, Refusal):
         return exc
     tries = f" ({attempts} attempts)" if attempts > 1 else ""
     return NotFetched(
@@ -590,7 +495,7 @@ class Fetcher:
     def _read_then(self, url: str, sink: _File, then: t.Callable[[Outcome], None], stop: t.Optional[threading.Event]) -> None:
         try:
             if stop is not None and stop.is_set():
-                raise _Refusal("it was given up")
+                raise Refusal("it was given up")
             outcome: Outcome = _read(url, sink)
         except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
             sink.discard()
@@ -614,7 +519,7 @@ class Fetcher:
 
     # -- what a job asks
 
-    def wait(self, attempt: int, refusal: _Refusal) -> float:
+    def wait(self, attempt: int, refusal: Refusal) -> float:
         """Seconds from this attempt to the next."""
         wait = random.uniform(0, self._base_wait * 2 ** (attempt - 1)) if refusal.wait is None else refusal.wait
         return self._pause(min(wait, self._longest_wait))
@@ -628,7 +533,7 @@ class Fetcher:
         header = userinfo_header(url)
         if header:
             if scheme_of(url) != "https":
-                raise _Refusal("refusing to send credentials over plain http", final=True, hint="use https, or take the credentials out of the URL")
+                raise Refusal("refusing to send credentials over plain http", final=True, hint="use https, or take the credentials out of the URL")
             return {"Authorization": header}
         return self._authorize(bare_url(url), refused) if scheme_of(url) == "https" else {}
 
@@ -655,10 +560,10 @@ class Fetcher:
 
     def _find_route(self, url: str, origin: tuple[str, str, int]) -> Route:
         if origin[0] not in ("http", "https"):
-            raise _Refusal(f"URLs of the scheme {origin[0]!r} can't be fetched", final=True, hint="use https, http or file")
+            raise Refusal(f"URLs of the scheme {origin[0]!r} can't be fetched", final=True, hint="use https, http or file")
         proxy = self._proxies.for_url(url)
         if proxy and scheme_of(proxy) not in ("http", "https"):
-            raise _Refusal(
+            raise Refusal(
                 f"the proxy {public_url(proxy)} is none that speaks HTTP", final=True, hint="set HTTPS_PROXY and HTTP_PROXY to an http:// or https:// URL"
             )
         trust = ""
@@ -691,11 +596,11 @@ def _read(url: str, sink: _Sink) -> t.Any:
 def _open_file(url: str) -> t.BinaryIO:
     parts = urllib.parse.urlsplit(url)
     if parts.netloc not in ("", "localhost"):
-        raise _Refusal("a file:// URL has no host", final=True, hint="write file:/// and an absolute path")
+        raise Refusal("a file:// URL has no host", final=True, hint="write file:/// and an absolute path")
     path = urllib.parse.unquote(parts.path, errors="surrogateescape")
     try:
         return open(path, "rb")
     except OSError as exc:
         absent = exc.errno in (errno.ENOENT, errno.ENOTDIR)
         said = exc.strerror or str(exc)
-        raise _Refusal(said, status=404 if absent else None, answer=said, final=True) from None
+        raise Refusal(said, status=404 if absent else None, answer=said, final=True) from None

@@ -21,8 +21,9 @@ import threading
 import typing as t
 import urllib.parse
 
+from .._base.attempts import ANSWER
 from .._base.errors import CommandFailed, FetchFailed, SpecInvalid, ToolMissing
-from .._base.fetch import ANSWER, Downloaded, Fetcher, NotFetched, Outcome
+from .._base.fetch import Downloaded, Fetcher, NotFetched, Outcome
 from .._base.files import link_or_copy, sha256_of
 from .._base.flight import Flights
 from .._base.process import Finished, run
