@@ -16,6 +16,7 @@ import hashlib
 import os
 import secrets
 import stat
+import time
 import typing as t
 
 from .errors import AirgapError
@@ -25,6 +26,9 @@ CHUNK = 1 << 20
 # fcntl.h and linux/fs.h
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+
+#: How long those who still write may keep a tree from being removed, in seconds.
+_PATIENCE = 10.0
 
 
 def sync_directory(path: str) -> None:
@@ -151,11 +155,31 @@ def sha256_of(path: str) -> tuple[str, int]:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a file or a whole tree, read-only directories included (Go's module cache); nothing there is fine."""
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
+    """Remove a file or a whole tree, read-only directories included (Go's module cache); nothing there is fine.
+
+    Somebody may still be writing there: the compilers of a go command that was killed a moment ago. They end by themselves.
+
+    :raises OSError: what is there can't be removed, or is written faster than it is removed.
+    """
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            _remove_once(path)
+            return
+        except FileNotFoundError:
+            # Removed by others meanwhile, below path or path itself.
+            if not os.path.lexists(path):
+                return
+            if time.monotonic() > end:
+                raise
+        except OSError as exc:
+            if exc.errno != errno.ENOTEMPTY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+def _remove_once(path: str) -> None:
+    mode = os.lstat(path).st_mode
     if not stat.S_ISDIR(mode):
         os.unlink(path)
         return
@@ -165,7 +189,7 @@ def remove_tree(path: str) -> None:
         children = list(entries)
     for child in children:
         if child.is_dir(follow_symlinks=False):
-            remove_tree(child.path)
+            _remove_once(child.path)
         else:
             os.unlink(child.path)
     os.rmdir(path)

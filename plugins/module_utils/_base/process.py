@@ -35,7 +35,7 @@ class Finished:
 
 
 def dying_with_parent() -> t.Callable[[], None]:
-    """For ``preexec``: the program is killed when we are, so that it doesn't go on writing where a next run clears up."""
+    """What a child calls before its work (``preexec``): it is killed when we are, so that it doesn't go on writing where a next run clears up."""
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
 

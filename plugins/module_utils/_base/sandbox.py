@@ -27,7 +27,7 @@ import time
 import typing as t
 
 from .errors import AirgapError, HostRefused, SpecInvalid
-from .process import Finished, run
+from .process import Finished, dying_with_parent, run
 
 # sched.h, sys/prctl.h, net/if.h and linux/sockios.h; the same on every architecture that Go runs on.
 _CLONE_NEWUSER = 0x10000000
@@ -87,7 +87,7 @@ class Isolation:
             environment = {name: value for name, value in environment.items() if name.lower() not in _PROXIES}
             environment["GOPROXY"] = "off"
         try:
-            return run(command, env=environment, cwd=cwd, timeout=timeout, check=False, preexec=self._enter)
+            return run(command, env=environment, cwd=cwd, timeout=timeout, check=False, preexec=self._entrance())
         except PermissionError as exc:
             raise HostRefused(
                 f"{self.user} may not run {argv[0]} in {cwd}: {exc}",
@@ -117,6 +117,16 @@ class Isolation:
             )
         self.proof = f"proved: no route ({answer})"
         return self.proof
+
+    def _entrance(self) -> t.Callable[[], None]:
+        die = dying_with_parent()
+
+        def enter() -> None:
+            self._enter()
+            # Last: who changes users or user namespaces loses it.
+            die()
+
+        return enter
 
     def _enter(self) -> None:
         """Between fork and exec: into the namespace, then away from root, then no way back."""

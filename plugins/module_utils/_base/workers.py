@@ -10,18 +10,15 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
-import signal
 import typing as t
 
 from .errors import AirgapError, HostRefused
+from .process import dying_with_parent
 
 T = t.TypeVar("T")
-
-_PR_SET_PDEATHSIG = 1
 
 
 def in_processes(work: t.Callable[[int], T], order: t.Sequence[int], workers: int, finished: t.Callable[[int, T], None]) -> None:
@@ -34,15 +31,15 @@ def in_processes(work: t.Callable[[int], T], order: t.Sequence[int], workers: in
     if not order:
         return
     context = multiprocessing.get_context("fork")
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
+    # Nobody else may be writing when a rerun takes the lock, which a fork shares.
+    die = dying_with_parent()
     pending = list(reversed(order))
     processes = []
     pipes: list[multiprocessing.connection.Connection] = []
     try:
         for _number in range(max(1, min(workers, len(order)))):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(work, theirs, [*pipes, ours], libc, parent), daemon=True)
+            process = context.Process(target=_serve, args=(work, theirs, [*pipes, ours], die), daemon=True)
             process.start()
             theirs.close()
             processes.append(process)
@@ -79,13 +76,9 @@ def _serve(
     work: t.Callable[[int], t.Any],
     pipe: multiprocessing.connection.Connection,
     others: t.Sequence[multiprocessing.connection.Connection],
-    libc: ctypes.CDLL,
-    parent: int,
+    die: t.Callable[[], None],
 ) -> None:
-    # Die with the parent: nobody else may be writing when a rerun takes the lock, which a fork shares.
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
+    die()
     for other in others:
         other.close()
     os.umask(0o022)

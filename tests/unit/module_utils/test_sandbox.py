@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import pwd
+import signal
 import socket
 import sys
+import time
 import typing as t
 
 import pytest
@@ -77,6 +80,46 @@ def test_the_environment_is_only_what_was_given(isolation: sandbox.Isolation, mo
 def test_too_long_is_an_error(isolation: sandbox.Isolation) -> None:
     with pytest.raises(CommandFailed, match="took longer"):
         isolation.run(["sleep", "600"], ENV, "/", 0.2)
+
+
+@pytest.mark.parametrize("user", [pytest.param("nobody", marks=needs_root), None])
+def test_what_runs_dies_with_us(user: t.Optional[str]) -> None:
+    """It must not go on writing where the next run clears up."""
+    isolation = sandbox.choose(user)
+    ours = os.fork()
+    if ours == 0:
+        try:
+            isolation.run(["sleep", "600"], ENV, "/", 600)
+        finally:
+            os._exit(0)
+    try:
+        sleeping = wait_for(lambda: [pid for pid in children(ours) if command(pid) == "sleep"])
+    finally:
+        os.kill(ours, signal.SIGKILL)
+        os.waitpid(ours, 0)
+    wait_for(lambda: command(sleeping[0]) != "sleep")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def command(pid: int) -> str:
+    """What runs, by its name; nothing once it has ended."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if "State:\tZ" in status else status.split()[1]
+
+
+def wait_for(condition: t.Callable[[], t.Any]) -> t.Any:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.01)
+    pytest.fail("it did not come to be within 30 s")
 
 
 def test_no_isolation_is_recorded_as_such() -> None:
