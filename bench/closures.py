@@ -40,7 +40,7 @@ def large(work: Workload) -> parts.Figures:
     def ours(number: int) -> Twice:
         depot = parts.WORK / f"large-{number}"
         workload.copy(work.seed, depot)
-        given = {"name": "bench", "toolchains": [{"version": workload.GO}], "projects": [project], "go_binary": work.first_go}
+        given = {"name": "bench", "toolchains": [{"version": workload.GO}], "projects": [project], "go_binary": work.go}
         cold, answer = work.module("gather", depot, **given)
         again, unchanged = work.module("gather", depot, **given)
         if unchanged["changed"]:

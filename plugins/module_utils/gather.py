@@ -40,7 +40,10 @@ from ._go.estimate import Estimate, Expected
 from ._go.goauth import GoAuth
 from ._go.goproxy import DirectGo, Upstream, parse_chain
 from ._go.recorder import RecordingProxy
-from ._go.store import ModuleStore, hasher_processes
+from ._go.store import ModuleStore, worker_processes
+
+#: Fetching and the go command's questions follow each other, and hashing only has to be done at the end: it takes what they leave.
+_STAND_BACK = 5
 
 
 @dataclasses.dataclass
@@ -185,13 +188,16 @@ class _Gathering:
             if self.options.check:
                 return Outcome(True, None, self.warnings, self.phases, self._would_fetch(taking.moved(), wheels))
         with self._phase("check"):
-            sums = self._check()
+            sums = self._sums()
             database = self._database(sums)
+            packing = self._begin_packing(database)
+            self._check(sums)
+            hashcheck.check_records(self.store, database.records)
         with self._phase("store"):
-            gathered = self._gathered(inputs, taking.settle(), sums, database)
+            gathered = self._gathered(inputs, taking.settle(), packing, sums, database)
             document = layers.document(gathered, self.depot.next_number())
             now = self._locked(document)
-            generation = layers.admit(self.depot, gathered, document, self.work, self.options.trace_id, self.reporter.stage("gather: store"))
+            generation = layers.admit(self.depot, gathered, document, self.options.trace_id, self.reporter.stage("gather: store"))
             remove_tree(self.fetched)
         self.warnings += database.warnings
         moved = taking.moved()
@@ -199,20 +205,30 @@ class _Gathering:
         fetched = {"files": files, "bytes": size, "complete": True}
         return Outcome(True, generation, self.warnings, self.phases, fetched, self._keep(now))
 
-    def _gathered(
-        self, inputs: str, files: t.Mapping[str, resources.Taken], sums: t.Mapping[gosum.Key, str], database: carrieddb.CarriedDatabase
-    ) -> layers.Gathered:
+    def _begin_packing(self, database: carrieddb.CarriedDatabase) -> list[concurrent.futures.Future[layers.Packed]]:
+        """What small files become one layer each, while the last zips are looked into: nothing is named before all is proved."""
         if database.head:
             os.rename(self.sumdb, os.path.join(self.tree.proxy, "sumdb"))
         with contextlib.suppress(OSError):
             # A generation of files alone has none.
             os.rmdir(self.tree.proxy)
+        lists = proxytree.write_lists(self.tree.proxy, sorted(self.store.files))
+        return layers.begin_packing(self.tree.proxy, lists, self.store, bool(database.head), self.work, self.processes)
+
+    def _gathered(
+        self,
+        inputs: str,
+        files: t.Mapping[str, resources.Taken],
+        packing: t.Sequence[concurrent.futures.Future[layers.Packed]],
+        sums: t.Mapping[gosum.Key, str],
+        database: carrieddb.CarriedDatabase,
+    ) -> layers.Gathered:
         return layers.Gathered(
             spec=self.spec,
             inputs=inputs,
             store=self.store,
             tree=self.tree.path,
-            lists=proxytree.write_lists(self.tree.proxy, sorted(self.store.files)),
+            packing=packing,
             toolchains=self.carried_toolchains,
             projects=[
                 layers.GatheredProject(project, root, self.packing[project.name], self.resolved.commits.get(project.name, ""))
@@ -300,10 +316,9 @@ class _Gathering:
             return
         self.opened = True
         earlier = self._earlier()
-        hashers = self.stack.enter_context(hasher_processes())
+        self.processes = self.stack.enter_context(worker_processes(_STAND_BACK))
         # Before the fetcher, whose end is that of a snapshot which nobody waits for any more.
         self.snapshots = self.stack.enter_context(concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="snapshot"))
-        self.aside = self.stack.enter_context(concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="aside"))
         settings = self.go.settings
         self.fetcher = fetcher = self.stack.enter_context(Fetcher(connections=self.options.connections, authorize=GoAuth(settings.get("GOAUTH", ""))))
         of_direct = {name: settings[name] for name in ("GOINSECURE", "GOVCS", "GOAUTH") if settings.get(name)}
@@ -315,7 +330,7 @@ class _Gathering:
         self.fetched = os.path.join(self.work if self.options.check else self.depot.staging, begun.FETCH)
         self.tree = tree = begun.BegunTree(self.fetched)
         stage = self.reporter.stage("gather: module files")
-        self.store = ModuleStore(tree.proxy, upstream, lambda key: tree.left(key) or earlier.held(key), hashers, stage, self.options.connections)
+        self.store = ModuleStore(tree.proxy, upstream, lambda key: tree.left(key) or earlier.held(key), self.processes, stage, self.options.connections)
         self.stack.callback(self.store.close)
         if self.options.check:
             self.estimate = Estimate(chain, noproxy, fetcher, self.options.connections)
@@ -345,6 +360,7 @@ class _Gathering:
         for project in self.spec.projects:
             label = f"project {project.name}"
             dest = self.tree.project(project.name)
+            zipped: t.Optional[source.ZippedSource] = None
             if project.path:
                 source.copy_directory(project.path, dest, project.exclude)
             elif project.git:
@@ -354,7 +370,8 @@ class _Gathering:
             else:
                 self.store.require([(project.module, project.version)], label)
                 self._begin([(project.module, project.version)], [(project.module, project.version)])
-                source.extract_zip(self._had(project.module, project.version, "zip"), project.module, project.version, dest)
+                zipped = source.ZippedSource(self._had(project.module, project.version, "zip"), project.module, project.version, project.directory)
+                zipped.extract_requirements(dest)
             directory = os.path.normpath(os.path.join(dest, project.directory))
             remove_tree(os.path.join(directory, "vendor"))
             layout = closure.read_project(label, directory, dest, self.go)
@@ -373,7 +390,7 @@ class _Gathering:
             self.store.require(zips | mods, label)
             self._begin(zips, mods)
             if not self.options.check:
-                self.packing[project.name] = self.aside.submit(layers.pack_source, project.name, dest, self.work)
+                self.packing[project.name] = self.processes.submit(layers.pack_source, project.name, dest, self.work, zipped)
             self.projects.append((project, root))
         for entry in self.spec.modules:
             label = f"module {entry.path}@{entry.version}"
@@ -466,16 +483,17 @@ class _Gathering:
         with self._failures_explained():
             # Projects' graphs are read side by side; what a loose module or a tool needs is fetched by go commands that are busy themselves.
             with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-                for asked in [pool.submit(self._ask_root, root) for _project, root in self.projects]:
+                for asked in [pool.submit(self._ask_project, *pair) for pair in self.projects]:
                     asked.result()
             for root in self.loose:
                 self._ask_root(root)
             for project, root in self.projects:
                 if not root.builds:
+                    self.packing[project.name].result()
                     platforms = project.platforms or sorted({name for entry in self.spec.toolchains for name in entry.platforms}) or [self.go.platform]
                     packages = closure.main_packages(self._online(root.go, ""), root)
                     root.builds = tuple(proof.default_builds(packages, project.name, platforms, project.env, project.flags, project.tags))
-        self.aside.submit(remove_tree, os.path.join(self.work, "online"))
+        self.processes.submit(remove_tree, os.path.join(self.work, "online"))
         if self.loose:
             self._begin_snapshot()
         self._settle()
@@ -484,6 +502,12 @@ class _Gathering:
         """While files still come, the database can be asked about them."""
         self.versions = self.store.expected()
         self.snapshot = self.snapshots.submit(self._take_snapshot, self.versions, self._sums())
+
+    def _ask_project(self, project: specs.Project, root: closure.Root) -> None:
+        if root.reads_sources:
+            # Who packs a source is who brings the last of its files.
+            self.packing[project.name].result()
+        self._ask_root(root)
 
     def _ask_root(self, root: closure.Root) -> None:
         """Ask with the go command that will serve it; where that turns out to be too old, with the one that go names."""
@@ -557,12 +581,10 @@ class _Gathering:
     def _sums(self) -> dict[gosum.Key, str]:
         return gosum.merge({root.label: root.sums for root in self.roots})
 
-    def _check(self) -> dict[gosum.Key, str]:
-        sums = self._sums()
+    def _check(self, sums: t.Mapping[gosum.Key, str]) -> None:
         hashcheck.check_sums(self.store, sums)
         if self.lock:
             hashcheck.check_sums(self.store, self.lock.sums(), "the lock", "lock_mismatch")
-        return sums
 
     def _take_snapshot(self, versions: t.Collection[closure.Version], sums: t.Mapping[gosum.Key, str]) -> carrieddb.CarriedDatabase:
         return carrieddb.carry(
@@ -570,9 +592,11 @@ class _Gathering:
         )
 
     def _database(self, sums: t.Mapping[gosum.Key, str]) -> carrieddb.CarriedDatabase:
-        """The snapshot of the checksum database, with which all that is in hand agrees."""
-        database = self.snapshot.result()
-        if self.store.expected() != self.versions:
-            database = self._take_snapshot(self.store.expected(), sums)
-        hashcheck.check_records(self.store, database.records)
-        return database
+        """The snapshot of the checksum database."""
+        try:
+            database = self.snapshot.result()
+            return database if self.store.expected() == self.versions else self._take_snapshot(self.store.expected(), sums)
+        except AirgapError:
+            # What is wrong with what came is told before what the database doesn't say.
+            self._check(sums)
+            raise

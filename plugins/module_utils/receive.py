@@ -33,7 +33,7 @@ from ._depot.generation import Generation
 from ._depot.manifest import Layer
 from ._go.escape import proxy_path
 from ._go.h1 import zip_h1
-from ._go.store import hasher_processes
+from ._go.store import worker_processes
 
 RECEIPT = receipt.NAME
 
@@ -163,7 +163,7 @@ def _prove(
     claims = _claims(head.generation)
     tars = {layer.digest: layer for layer in layers if layer.unpack}
     stage = reporter.stage("receive: blobs", len(head.carried), sum(sizes[digest] for digest in head.carried))
-    with hasher_processes() as provers:
+    with worker_processes() as provers:
         h1: dict[str, concurrent.futures.Future[str]] = {}
         insides: dict[str, concurrent.futures.Future[database.Inside]] = {}
 

@@ -18,7 +18,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._base.progress impor
 from ansible_collections.airgap.golang.plugins.module_utils._go import archive, goroots, toolchain
 from ansible_collections.airgap.golang.plugins.module_utils._go.command import GoCommand, find_go
 from ansible_collections.airgap.golang.plugins.module_utils._go.goproxy import DirectGo, Upstream, parse_chain
-from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore, hasher_processes
+from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore, worker_processes
 from ansible_collections.airgap.golang.tests.support.release_archives import official_archive, small_release, write_tar
 from ansible_collections.airgap.golang.tests.support.small_depot import fetch_modules
 
@@ -56,7 +56,7 @@ def fetcher() -> t.Iterator[Fetcher]:
 def store(go: GoCommand, fetcher: Fetcher, tmp_path: pathlib.Path) -> t.Iterator[ModuleStore]:
     direct = DirectGo(go.binary, go.environment(str(tmp_path / "direct"), "direct"), str(tmp_path / "direct" / "cache"))
     upstream = DatabaseOnly(Upstream(parse_chain(go.settings["GOPROXY"]), "", fetcher, direct))
-    with hasher_processes() as hashers:
+    with worker_processes() as hashers:
         made = ModuleStore(str(tmp_path / "store"), upstream, lambda key: None, hashers, Reporter().stage("test"), 4)
         yield made
         made.close()

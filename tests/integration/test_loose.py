@@ -29,7 +29,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._go.command import G
 from ansible_collections.airgap.golang.plugins.module_utils._go.goproxy import DirectGo, Upstream, parse_chain
 from ansible_collections.airgap.golang.plugins.module_utils._go.queries import Question
 from ansible_collections.airgap.golang.plugins.module_utils._go.recorder import RecordingProxy
-from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore, hasher_processes
+from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore, worker_processes
 from ansible_collections.airgap.golang.tests.support.gathering import UUID, Site, make_spec
 from ansible_collections.airgap.golang.tests.support.locking import h1
 from ansible_collections.airgap.golang.tests.support.private_git import ADDRESS, AUTHOR, MODULE, VERSION
@@ -49,7 +49,7 @@ class Asking:
         stack.enter_context(site.at_home())
         self.go = GoCommand("go")
         self.go.settings.update(GOPRIVATE=site.goprivate, GONOPROXY="", GONOSUMDB="")
-        hashers = stack.enter_context(hasher_processes())
+        hashers = stack.enter_context(worker_processes())
         fetcher = stack.enter_context(Fetcher(connections=8))
         direct = DirectGo("go", self.go.environment(str(directory), "direct"), str(directory / "direct"))
         upstream = Upstream(parse_chain(site.proxy.url), site.goprivate, fetcher, direct)

@@ -18,7 +18,7 @@ from ansible_collections.airgap.golang.plugins.module_utils import gather as gat
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import BuildFailed, CommandFailed, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
-from ansible_collections.airgap.golang.tests.support.gathering import GO, STRINGER, UUID, Offline, Site, config_modules, make_spec, path_project
+from ansible_collections.airgap.golang.tests.support.gathering import GO, STRINGER, UUID, Offline, Site, config_modules, make_spec, module_project, path_project
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy, published
 from ansible_collections.airgap.golang.tests.support.private_git import FIXTURES
 
@@ -76,6 +76,15 @@ def test_build_for_two_platforms_carries_both(connected: Site, depot: Depot, pro
     outcome = connected.gather(depot, make_spec(projects=[path_project(project, scope="build", builds=builds)]))
     assert zips(outcome) == BUILD | {"github.com/inconshreveable/mousetrap@v1.1.0"}
     assert [build["output"] for build in connected.rehearse(depot).builds] == ["bin/linux", "bin/windows"]
+
+
+def test_a_published_projects_packages_are_looked_at_where_that_is_needed(connected: Site, depot: Depot) -> None:
+    """Of a module's zip what is required comes first; the scope build, and the search for commands, need all of it."""
+    outcome = connected.gather(depot, make_spec(projects=[module_project("mvdan.cc/gofumpt@v0.7.0", "gofumpt", scope="build")]))
+    needed = {"github.com/google/go-cmp@v0.6.0", "golang.org/x/mod@v0.14.0", "golang.org/x/sync@v0.6.0", "golang.org/x/tools@v0.17.0"}
+    # Its scripts are tests, so that go-internal isn't there.
+    assert zips(outcome) == needed | {"mvdan.cc/gofumpt@v0.7.0"}
+    assert [build["output"] for build in connected.rehearse(depot).builds] == ["bin/gofumpt"]
 
 
 def test_test_is_the_default_and_carries_what_the_projects_own_tests_need(

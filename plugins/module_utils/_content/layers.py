@@ -56,15 +56,15 @@ class Gathered:
     """All that becomes a generation.
 
     ``inputs``: the digest of what it follows from. ``tree``: a directory on the depot's file system that becomes the generation's tree: it has
-    the files of ``store`` as its proxy/, of which ``lists`` names those that aren't the store's, the checksum database, the projects'
-    sources and nothing else. ``toolchains``: (version, os/arch). ``files``: by their path below the tree's files/.
+    the files of ``store`` as its proxy/, and there lists and the checksum database, and the projects' sources and nothing else. ``packing``:
+    what ``begin_packing`` gave for its proxy/. ``toolchains``: (version, os/arch). ``files``: by their path below the tree's files/.
     """
 
     spec: specs.Spec
     inputs: str
     store: ModuleStore
     tree: str
-    lists: t.Sequence[str]
+    packing: t.Sequence[concurrent.futures.Future[Packed]]
     toolchains: t.Sequence[tuple[str, str]]
     projects: t.Sequence[GatheredProject]
     files: t.Mapping[str, Taken]
@@ -85,17 +85,30 @@ class _Package(t.NamedTuple):
     project: str = ""
 
 
-def admit(depot: Depot, gathered: Gathered, config: t.Mapping[str, t.Any], work: str, trace_id: str, stage: Stage) -> Generation:
+def begin_packing(
+    proxy: str, lists: t.Sequence[str], store: ModuleStore, database: bool, work: str, pool: concurrent.futures.Executor
+) -> list[concurrent.futures.Future[Packed]]:
+    """Let the small files of the directory ``proxy`` become layers: those of ``store`` that are no zips, ``lists`` and the ``database``.
+
+    :param work: a scratch directory on the depot's file system.
+    :param pool: processes.
+    """
+    names = [*lists, *(proxy_path(*key) for key in store.files if key[2] != "zip")]
+    small = [Entry(name, os.path.join(proxy, name)) for name in names]
+    packages = [_Package("proxy.tar.gz", "index", "proxy", small, True)] if small else []
+    if database:
+        tiles = [Entry(file.name, file.path) for file in source.walk(os.path.join(proxy, "sumdb"))]
+        packages.append(_Package("sumdb.tar", "sumdb", "proxy/sumdb", tiles, False))
+    return [pool.submit(_pack, package, os.path.join(work, package.title)) for package in packages]
+
+
+def admit(depot: Depot, gathered: Gathered, config: t.Mapping[str, t.Any], trace_id: str, stage: Stage) -> Generation:
     """Make the depot's next, unsealed generation. Needs the depot's lock.
 
     :param config: what ``document`` gave for its number.
-    :param work: a scratch directory on the depot's file system.
     """
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        packing = [pool.submit(_pack, package, os.path.join(work, package.title)) for package in _proxy_packages(gathered)]
-        packing += [entry.source for entry in gathered.projects]
-        layers = _zip_layers(depot, gathered, stage)
-        packed = [future.result() for future in packing]
+    layers = _zip_layers(depot, gathered, stage)
+    packed = [packing.result() for packing in (*gathered.packing, *(entry.source for entry in gathered.projects))]
     layers += [_adopt(depot, one) for one in packed]
     for dest, file in sorted(gathered.files.items()):
         layers.append(_file_layer("files/" + dest, file))
@@ -127,19 +140,14 @@ def _zip_layers(depot: Depot, gathered: Gathered, stage: Stage) -> list[oci.Laye
     return layers
 
 
-def _proxy_packages(gathered: Gathered) -> list[_Package]:
-    proxy = os.path.join(gathered.tree, "proxy")
-    names = [*gathered.lists, *(proxy_path(*key) for key in gathered.store.files if key[2] != "zip")]
-    small = [Entry(name, os.path.join(proxy, name)) for name in names]
-    packages = [_Package("proxy.tar.gz", "index", "proxy", small, True)] if small else []
-    if gathered.database.head:
-        tiles = [Entry(file.name, file.path) for file in source.walk(os.path.join(proxy, "sumdb"))]
-        packages.append(_Package("sumdb.tar", "sumdb", "proxy/sumdb", tiles, False))
-    return packages
+def pack_source(name: str, top: str, work: str, rest: t.Optional[source.ZippedSource] = None) -> Packed:
+    """The source of project ``name``, which is in directory ``top``, packed below directory ``work``.
 
-
-def pack_source(name: str, top: str, work: str) -> Packed:
-    """The source of project ``name``, which is in directory ``top``, packed below directory ``work``."""
+    :param rest: where what isn't yet in ``top`` is.
+    :raises ModuleRefused: that is not what a module zip may hold.
+    """
+    if rest is not None:
+        rest.extract_rest(top)
     files = [Entry(*file) for file in source.packed_files(top, ".")]
     return _pack(_Package(f"projects/{name}.source.tar.gz", "source", f"projects/{name}", files, True, name), os.path.join(work, f"{name}.source.tar"))
 

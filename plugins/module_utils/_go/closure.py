@@ -94,6 +94,11 @@ class Root:
         return self.layout.sums if self.layout else {}
 
     @property
+    def reads_sources(self) -> bool:
+        """Whether ``ask`` looks at a project's packages, and not at go.mod, go.sum and go.work alone."""
+        return self.kind == "project" and (self.scope == "build" or (self.scope == "all" and not self.dirty_is_error))
+
+    @property
     def where(self) -> dict[str, str]:
         """The environment in which go sees this root as its users do."""
         workspace = self.layout is not None and self.layout.workspace

@@ -100,15 +100,17 @@ def _worker_count() -> int:
 
 
 @contextlib.contextmanager
-def hasher_processes() -> t.Iterator[concurrent.futures.Executor]:
-    """Processes that look into zips. Enter it before any thread is started: a fork beside threads can inherit their locks.
+def worker_processes(nice: int = 0) -> t.Iterator[concurrent.futures.Executor]:
+    """Processes that look into zips, and pack. Enter it before any thread is started: a fork beside threads can inherit their locks.
 
     They end with this process however it ends, or they would keep its locks.
+
+    :param nice: how far they stand back (nice(2)) behind this process, where there are fewer cores than work.
     """
     reader, writer = os.pipe()
     try:
         with concurrent.futures.ProcessPoolExecutor(
-            _worker_count(), multiprocessing.get_context("fork"), _end_with_parent, (reader, writer)
+            _worker_count(), multiprocessing.get_context("fork"), _begin_worker, (reader, writer, nice)
         ) as pool:
             list(pool.map(os.getpgid, [0] * 8))
             yield pool
@@ -117,7 +119,8 @@ def hasher_processes() -> t.Iterator[concurrent.futures.Executor]:
         os.close(writer)
 
 
-def _end_with_parent(reader: int, writer: int) -> None:
+def _begin_worker(reader: int, writer: int, nice: int) -> None:
+    os.nice(nice)
     # Nobody writes: the read returns when the parent, the pipe's last writer, is gone.
     os.close(writer)
 

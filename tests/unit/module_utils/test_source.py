@@ -129,6 +129,24 @@ def test_a_module_zip_becomes_a_source(tmp_path: pathlib.Path) -> None:
         source.extract_zip(str(path), "example.com/m", "v1.0.1", str(tmp_path / "other"))
 
 
+def test_what_a_zipped_source_requires_comes_out_first(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "v1.0.0.zip"
+    names = ["go.mod", "a.go", "go/go.work", "go/go.work.sum", "go/go.mod.go", "go/vendor/modules.txt", "go/vendor/x/go.mod", "vendor/x.go", "vendored/go.sum"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(f"example.com/m@v1.0.0/{name}", name)
+    zipped = source.ZippedSource(str(path), "example.com/m", "v1.0.0", "go")
+    dest = tmp_path / "dest"
+
+    def out() -> set[str]:
+        return {file.relative_to(dest).as_posix() for file in dest.rglob("*") if file.is_file()}
+
+    zipped.extract_requirements(str(dest))
+    assert out() == {"go.mod", "go/go.work", "go/go.work.sum", "vendored/go.sum"}
+    zipped.extract_rest(str(dest))
+    assert out() == {name for name in names if not name.startswith("go/vendor/")}
+
+
 @pytest.fixture
 def repository(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -25,7 +25,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import D
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._go import hashcheck
 from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import gomod_h1
-from ansible_collections.airgap.golang.plugins.module_utils._go.store import BiggestFirst, Held, Key, ModuleStore, Zip, hasher_processes, look_into
+from ansible_collections.airgap.golang.plugins.module_utils._go.store import BiggestFirst, Held, Key, ModuleStore, Zip, look_into, worker_processes
 
 A, B = ("a.example/a", "v1.0.0"), ("b.example/b", "v1.2.3")
 
@@ -92,7 +92,7 @@ class Upstream:
 
 @pytest.fixture(scope="module")
 def hashers() -> t.Iterator[concurrent.futures.Executor]:
-    with hasher_processes() as pool:
+    with worker_processes() as pool:
         yield pool
 
 
@@ -261,8 +261,8 @@ def test_hashers_end_with_their_parent() -> None:
     """However it ends: a process that is killed can't tell its children."""
     code = (
         "import os, signal\n"
-        "from ansible_collections.airgap.golang.plugins.module_utils._go.store import hasher_processes\n"
-        "with hasher_processes() as pool:\n"
+        "from ansible_collections.airgap.golang.plugins.module_utils._go.store import worker_processes\n"
+        "with worker_processes() as pool:\n"
         "    print(*{pool.submit(os.getpid).result() for _ in range(20)}, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
