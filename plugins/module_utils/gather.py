@@ -25,6 +25,7 @@ from . import lock_diff
 from ._base.errors import AirgapError, CommandFailed, FetchFailed, SpecInvalid
 from ._base.fetch import Fetcher
 from ._base.files import remove_tree
+from ._base.pool import worker_processes
 from ._base.progress import Reporter
 from ._content import begun, layers, loose, resources
 from ._content import kit as kits
@@ -40,7 +41,7 @@ from ._go.estimate import Estimate, Expected
 from ._go.goauth import GoAuth
 from ._go.goproxy import DirectGo, Upstream, parse_chain
 from ._go.recorder import RecordingProxy
-from ._go.store import ModuleStore, worker_processes
+from ._go.store import ModuleStore
 
 #: Fetching and the go command's questions follow each other, and hashing only has to be done at the end: it takes what they leave.
 _STAND_BACK = 5

@@ -12,7 +12,6 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import concurrent.futures
-import concurrent.futures.process
 import contextlib
 import dataclasses
 import hashlib
@@ -20,8 +19,9 @@ import os
 import tempfile
 import typing as t
 
-from ._base.errors import AirgapError, BundleDamaged, DepotDamaged, HostRefused, ModuleRefused, NotSealed, SpecInvalid
+from ._base.errors import AirgapError, BundleDamaged, DepotDamaged, ModuleRefused, NotSealed, SpecInvalid
 from ._base.files import remove_tree, sync_filesystem, write_atomically
+from ._base.pool import worker_processes
 from ._base.progress import Reporter
 from ._base.room import refuse_full
 from ._content import database
@@ -33,7 +33,6 @@ from ._depot.generation import Generation
 from ._depot.manifest import Layer
 from ._go.escape import proxy_path
 from ._go.h1 import zip_h1
-from ._go.store import worker_processes
 
 RECEIPT = receipt.NAME
 
@@ -196,10 +195,6 @@ def _prove(
             found = {digest: future.result() for digest, future in insides.items()}
             _refuse_overlaps(head.generation, {digest: inside.names for digest, inside in found.items()})
             database.refuse_wrong(head.generation, wanted, list(found.values()))
-        except concurrent.futures.process.BrokenProcessPool:
-            raise HostRefused(
-                "a process that proves blobs was killed", hint="look for the out-of-memory killer in the kernel's log, then run it again; nothing was admitted"
-            ) from None
         except BaseException:
             waiting: list[concurrent.futures.Future[t.Any]] = [*h1.values(), *insides.values()]
             for future in waiting:

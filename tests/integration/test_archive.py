@@ -14,11 +14,12 @@ import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import ModuleRefused
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, Fetcher, NotFetched
+from ansible_collections.airgap.golang.plugins.module_utils._base.pool import worker_processes
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._go import archive, goroots, toolchain
 from ansible_collections.airgap.golang.plugins.module_utils._go.command import GoCommand, find_go
 from ansible_collections.airgap.golang.plugins.module_utils._go.goproxy import DirectGo, Upstream, parse_chain
-from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore, worker_processes
+from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore
 from ansible_collections.airgap.golang.tests.support.release_archives import official_archive, small_release, write_tar
 from ansible_collections.airgap.golang.tests.support.small_depot import fetch_modules
 

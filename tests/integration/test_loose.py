@@ -18,6 +18,7 @@ import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed, ModuleRefused
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Fetcher
+from ansible_collections.airgap.golang.plugins.module_utils._base.pool import worker_processes
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._content import lock as locks
 from ansible_collections.airgap.golang.plugins.module_utils._content import loose, specreader
@@ -29,7 +30,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._go.command import G
 from ansible_collections.airgap.golang.plugins.module_utils._go.goproxy import DirectGo, Upstream, parse_chain
 from ansible_collections.airgap.golang.plugins.module_utils._go.queries import Question
 from ansible_collections.airgap.golang.plugins.module_utils._go.recorder import RecordingProxy
-from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore, worker_processes
+from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore
 from ansible_collections.airgap.golang.tests.support.gathering import UUID, Site, make_spec
 from ansible_collections.airgap.golang.tests.support.locking import h1
 from ansible_collections.airgap.golang.tests.support.private_git import ADDRESS, AUTHOR, MODULE, VERSION

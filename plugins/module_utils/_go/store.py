@@ -9,11 +9,9 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import heapq
 import itertools
-import multiprocessing
 import os
 import re
 import threading
@@ -23,6 +21,7 @@ from .._base.errors import AirgapError, FetchFailed
 from .._base.fetch import Outcome
 from .._base.files import link_or_copy, sha256_of
 from .._base.flight import Flights
+from .._base.pool import worker_count
 from .._base.progress import Stage
 from .codec import FASTEST
 from .escape import proxy_path
@@ -95,42 +94,6 @@ def look_into(path: str) -> Zip:
         return Zip(archive_h1(archive), len(sizes), sum(sizes))
 
 
-def _worker_count() -> int:
-    return max(2, min(8, os.cpu_count() or 2))
-
-
-@contextlib.contextmanager
-def worker_processes(nice: int = 0) -> t.Iterator[concurrent.futures.Executor]:
-    """Processes that look into zips, and pack. Enter it before any thread is started: a fork beside threads can inherit their locks.
-
-    They end with this process however it ends, or they would keep its locks.
-
-    :param nice: how far they stand back (nice(2)) behind this process, where there are fewer cores than work.
-    """
-    reader, writer = os.pipe()
-    try:
-        with concurrent.futures.ProcessPoolExecutor(
-            _worker_count(), multiprocessing.get_context("fork"), _begin_worker, (reader, writer, nice)
-        ) as pool:
-            list(pool.map(os.getpgid, [0] * 8))
-            yield pool
-    finally:
-        os.close(reader)
-        os.close(writer)
-
-
-def _begin_worker(reader: int, writer: int, nice: int) -> None:
-    os.nice(nice)
-    # Nobody writes: the read returns when the parent, the pipe's last writer, is gone.
-    os.close(writer)
-
-    def watch() -> None:
-        os.read(reader, 1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 class BiggestFirst:
     """Zips that wait for the processes that look into them, the biggest first: or it comes last, and runs alone."""
 
@@ -139,7 +102,7 @@ class BiggestFirst:
         self._waiting: list[tuple[int, int, str, concurrent.futures.Future[Zip]]] = []
         self._count = itertools.count()
         # One more than there are processes, so that none of them waits for us.
-        self._free = _worker_count() + 1
+        self._free = worker_count() + 1
         self._lock = threading.Lock()
 
     def look(self, path: str, size: int) -> concurrent.futures.Future[Zip]:

@@ -12,8 +12,6 @@ import io
 import json
 import os
 import pathlib
-import subprocess
-import sys
 import threading
 import typing as t
 import zipfile
@@ -22,10 +20,11 @@ import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed, ModuleRefused
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, NotFetched, Outcome
+from ansible_collections.airgap.golang.plugins.module_utils._base.pool import worker_processes
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._go import hashcheck
 from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import gomod_h1
-from ansible_collections.airgap.golang.plugins.module_utils._go.store import BiggestFirst, Held, Key, ModuleStore, Zip, look_into, worker_processes
+from ansible_collections.airgap.golang.plugins.module_utils._go.store import BiggestFirst, Held, Key, ModuleStore, Zip, look_into
 
 A, B = ("a.example/a", "v1.0.0"), ("b.example/b", "v1.2.3")
 
@@ -255,18 +254,3 @@ def test_the_biggest_zip_that_waits_is_looked_into_first() -> None:
         later[1].result(0)
     looks.close()
     assert busy[-1].cancelled() and not later[2].cancelled()
-
-
-def test_hashers_end_with_their_parent() -> None:
-    """However it ends: a process that is killed can't tell its children."""
-    code = (
-        "import os, signal\n"
-        "from ansible_collections.airgap.golang.plugins.module_utils._go.store import worker_processes\n"
-        "with worker_processes() as pool:\n"
-        "    print(*{pool.submit(os.getpid).result() for _ in range(20)}, flush=True)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    # The pipe's end comes when the last of them has ended.
-    finished = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, timeout=60, check=False)
-    assert finished.returncode == -9 and finished.stdout.split()
