@@ -357,61 +357,72 @@ class _Gathering:
         return fetched
 
     def _take_sources(self) -> None:
-        """Copy every project to where we may write, and begin to fetch what its go.sum names."""
+        """Bring what each root is known by, and begin to fetch what that names."""
         for project in self.spec.projects:
-            label = f"project {project.name}"
-            dest = self.tree.project(project.name)
-            zipped: t.Optional[source.ZippedSource] = None
-            if project.path:
-                source.copy_directory(project.path, dest, project.exclude)
-            elif project.git:
-                clone = os.path.join(self.work, "clones", project.name)
-                source.clone(project.git, project.ref, self.resolved.commits[project.name], clone)
-                source.copy_directory(clone, dest)
-            else:
-                self.store.require([(project.module, project.version)], label)
-                self._begin([(project.module, project.version)], [(project.module, project.version)])
-                zipped = source.ZippedSource(self._had(project.module, project.version, "zip"), project.module, project.version, project.directory)
-                zipped.extract_requirements(dest)
-            directory = os.path.normpath(os.path.join(dest, project.directory))
-            remove_tree(os.path.join(directory, "vendor"))
-            layout = closure.read_project(label, directory, dest, self.go)
-            root = closure.Root(
-                "project",
-                label,
-                directory,
-                self.go,
-                asked=project.toolchain or toolchain.asked_by(layout.top),
-                scope=project.scope,
-                dirty_is_error=project.dirty == "error",
-                layout=layout,
-                builds=project.builds,
-            )
-            zips, mods = root.hints()
-            self.store.require(zips | mods, label)
-            self._begin(zips, mods)
-            if not self.options.check:
-                self.packing[project.name] = self.processes.submit(layers.pack_source, project.name, dest, self.work, zipped)
-            self.projects.append((project, root))
+            self._take_project(project)
         for entry in self.spec.modules:
-            label = f"module {entry.path}@{entry.version}"
-            # A package's path is as good as its module's, where all that is importable is carried.
-            path = closure.module_of(entry.path, entry.version, self.store.ensure) if entry.closure == "packages" else entry.path
-            version = (path, entry.version)
-            self.store.require([version], label)
-            self._begin([] if entry.closure == "gomod" else [version], [version])
-            if entry.closure == "packages":
-                asked = toolchain.asked_by(self.go.edit_json(self._had(*version, "mod")))
-                self.loose.append(closure.Root("module", label, self._probe(), self.go, asked=asked, target="@".join(version), beside=entry.beside))
+            self._take_module(entry)
         for tool in self.spec.tools:
-            label = f"tool {tool.package}@{tool.version}"
-            version = (closure.module_of(tool.package, tool.version, self.store.ensure), tool.version)
+            self._take_tool(tool)
+
+    def _take_project(self, project: specs.Project) -> None:
+        """Copy a project to where we may write, and begin to fetch what its go.sum names."""
+        label = f"project {project.name}"
+        dest = self.tree.project(project.name)
+        zipped: t.Optional[source.ZippedSource] = None
+        if project.path:
+            source.copy_directory(project.path, dest, project.exclude)
+        elif project.git:
+            clone = os.path.join(self.work, "clones", project.name)
+            source.clone(project.git, project.ref, self.resolved.commits[project.name], clone)
+            source.copy_directory(clone, dest)
+        else:
+            version = (project.module, project.version)
             self.store.require([version], label)
             self._begin([version], [version])
+            zipped = source.ZippedSource(self._had(*version, "zip"), *version, project.directory)
+            zipped.extract_requirements(dest)
+        directory = os.path.normpath(os.path.join(dest, project.directory))
+        remove_tree(os.path.join(directory, "vendor"))
+        layout = closure.read_project(label, directory, dest, self.go)
+        root = closure.Root(
+            "project",
+            label,
+            directory,
+            self.go,
+            asked=project.toolchain or toolchain.asked_by(layout.top),
+            scope=project.scope,
+            dirty_is_error=project.dirty == "error",
+            layout=layout,
+            builds=project.builds,
+        )
+        zips, mods = root.hints()
+        self.store.require(zips | mods, label)
+        self._begin(zips, mods)
+        if not self.options.check:
+            self.packing[project.name] = self.processes.submit(layers.pack_source, project.name, dest, self.work, zipped)
+        self.projects.append((project, root))
+
+    def _take_module(self, entry: specs.LooseModule) -> None:
+        label = f"module {entry.path}@{entry.version}"
+        # A package's path is as good as its module's, where all that is importable is carried.
+        path = closure.module_of(entry.path, entry.version, self.store.ensure) if entry.closure == "packages" else entry.path
+        version = (path, entry.version)
+        self.store.require([version], label)
+        self._begin([] if entry.closure == "gomod" else [version], [version])
+        if entry.closure == "packages":
             asked = toolchain.asked_by(self.go.edit_json(self._had(*version, "mod")))
-            target = f"{tool.package}@{tool.version}"
-            platforms = tuple(sorted({self.go.platform, *tool.platforms}))
-            self.loose.append(closure.Root("tool", label, self._probe(), self.go, asked=asked, target=target, platforms=platforms))
+            self.loose.append(closure.Root("module", label, self._probe(), self.go, asked=asked, target="@".join(version), beside=entry.beside))
+
+    def _take_tool(self, tool: specs.Tool) -> None:
+        label = f"tool {tool.package}@{tool.version}"
+        version = (closure.module_of(tool.package, tool.version, self.store.ensure), tool.version)
+        self.store.require([version], label)
+        self._begin([version], [version])
+        asked = toolchain.asked_by(self.go.edit_json(self._had(*version, "mod")))
+        target = f"{tool.package}@{tool.version}"
+        platforms = tuple(sorted({self.go.platform, *tool.platforms}))
+        self.loose.append(closure.Root("tool", label, self._probe(), self.go, asked=asked, target=target, platforms=platforms))
 
     def _probe(self) -> str:
         return os.path.join(self.work, "probes", str(len(self.loose)))
