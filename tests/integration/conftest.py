@@ -20,7 +20,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import 
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
 from ansible_collections.airgap.golang.tests.support.gathering import Caddy, Offline, Site, module_project
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
-from ansible_collections.airgap.golang.tests.support.private_git import make_private_git
+from ansible_collections.airgap.golang.tests.support.private_git import make_plant, make_private_git
 from ansible_collections.airgap.golang.tests.support.small_depot import UUID, Composer, SmallSite, write_bundle
 
 
@@ -34,6 +34,19 @@ def connected(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     with ModuleProxy(directory / "answers") as proxy:
         yield Site(directory, proxy, environment, goprivate)
     subprocess.run(["rm", "-rf", directory], check=True)
+
+
+@pytest.fixture
+def proxy(connected: Site) -> t.Iterator[ModuleProxy]:
+    """A proxy of a test's own, to lie with, in front of the connected side's."""
+    with ModuleProxy(connected.directory / "answers") as own:
+        yield own
+
+
+@pytest.fixture
+def plant(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A project that needs the private module."""
+    return make_plant(tmp_path / "plant")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._go.sumdb import DEF
 from ansible_collections.airgap.golang.plugins.module_utils._go.tlog import parse_head
 from ansible_collections.airgap.golang.tests.support.gathering import GO, UUID, Site, assert_untouched, config_modules, make_spec, path_project
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
-from ansible_collections.airgap.golang.tests.support.private_git import MODULE, VERSION, make_plant
+from ansible_collections.airgap.golang.tests.support.private_git import MODULE, VERSION
 from ansible_collections.airgap.golang.tests.support.receiving import receive
 from ansible_collections.airgap.golang.tests.support.small_depot import write_bundle
 from ansible_collections.airgap.golang.tests.support.toy_database import NAME, Absent, Log, Signer, h1, record
@@ -32,18 +32,6 @@ BEFORE = "github.com/pkg/errors@v0.8.1-0.20171018195549-f15c970de5b7"
 @pytest.fixture
 def depot(connected: Site) -> Depot:
     return connected.depot()
-
-
-@pytest.fixture
-def plant(tmp_path: pathlib.Path) -> pathlib.Path:
-    return make_plant(tmp_path / "plant")
-
-
-@pytest.fixture
-def proxy(connected: Site) -> t.Iterator[ModuleProxy]:
-    """A proxy of this test's own, to lie with."""
-    with ModuleProxy(connected.directory / "answers") as own:
-        yield own
 
 
 def refused(connected: Site, depot: Depot, plant: pathlib.Path, proxy: ModuleProxy, **options: t.Any) -> ModuleRefused:

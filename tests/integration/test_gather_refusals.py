@@ -46,18 +46,6 @@ def depot(connected: Site) -> Depot:
     return connected.depot()
 
 
-@pytest.fixture
-def plant(tmp_path: pathlib.Path) -> pathlib.Path:
-    return make_plant(tmp_path / "plant")
-
-
-@pytest.fixture
-def proxy(connected: Site) -> t.Iterator[ModuleProxy]:
-    """A proxy of this test's own, to lie with."""
-    with ModuleProxy(connected.directory / "answers") as own:
-        yield own
-
-
 def refused(kind: type[E], connected: Site, depot: Depot, options: t.Mapping[str, t.Any] | None = None, **parts: t.Any) -> E:
     with pytest.raises(kind) as caught:
         connected.gather(depot, make_spec(**parts), **(options or {}))

@@ -19,8 +19,9 @@ import pytest
 from ansible_collections.airgap.golang.tests.support.gathering import GO, UUID, Site
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
 from ansible_collections.airgap.golang.tests.support.private_git import MODULE, VERSION
-from ansible_collections.airgap.golang.tests.support.private_servers import HttpsGit, SshGit, basic, make_certificate
+from ansible_collections.airgap.golang.tests.support.private_servers import HttpsGit, SshGit, make_certificate
 from ansible_collections.airgap.golang.tests.support.private_site import GAUGE, HOST, RELAY, PrivateSite
+from ansible_collections.airgap.golang.tests.support.scripted_server import basic
 from ansible_collections.airgap.golang.tests.support.watching import everything, forms, found, watched_arguments
 
 COLLECTIONS = pathlib.Path(__file__).resolve().parents[2] / ".build"

@@ -16,8 +16,9 @@ import pytest
 
 from ansible_collections.airgap.golang.tests.support.gathering import UUID, Site, path_project
 from ansible_collections.airgap.golang.tests.support.private_git import MODULE, VERSION, make_plant
-from ansible_collections.airgap.golang.tests.support.private_servers import HttpsGit, SshGit, Tunnel, basic, make_certificate
+from ansible_collections.airgap.golang.tests.support.private_servers import HttpsGit, SshGit, Tunnel, make_certificate
 from ansible_collections.airgap.golang.tests.support.private_site import GAUGE, HOST, NEWER, RELAY, PrivateSite
+from ansible_collections.airgap.golang.tests.support.scripted_server import basic
 
 PAIR = "gopher:hunter2-is-not-it"
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import datetime
 import getpass
@@ -48,10 +47,6 @@ def make_certificate(path: pathlib.Path, *names: str) -> pathlib.Path:
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
     return path
-
-
-def basic(pair: str) -> str:
-    return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
 class _Served:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -134,8 +135,21 @@ def test_a_tree_that_cannot_be_laid_out_leaves_nothing(composer: Composer, place
     assert listing(place) == before
 
 
+@contextlib.contextmanager
+def full_disk(composer: Composer, moment: str) -> t.Iterator[None]:
+    """The disk is full when a generation's ``moment`` has come, and that's what is told."""
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    owner, name = {"audit": (composer.depot.audit, "append"), "index": (depot_module, "write_atomically"), "rename": (depot_module, "lay_out")}[moment]
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(owner, name, fail)
+        yield
+
+
 @pytest.mark.parametrize("broken", ["audit", "index", "rename"])
-def test_a_failure_at_the_end_leaves_nothing(composer: Composer, place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_a_failure_at_the_end_leaves_nothing(composer: Composer, place: pathlib.Path, broken: str) -> None:
     """A full disk can be noticed as late as in the last small file."""
     admit(composer.depot, compose(composer, 1))
     composed = compose(composer, 2)
@@ -143,16 +157,7 @@ def test_a_failure_at_the_end_leaves_nothing(composer: Composer, place: pathlib.
         composer.depot.blobs.discard([document])
     before = listing(place)
 
-    def fail(*arguments: object, **more: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
-        if broken == "audit":
-            patched.setattr(composer.depot.audit, "append", fail)
-        elif broken == "index":
-            patched.setattr(depot_module, "write_atomically", fail)
-        else:
-            patched.setattr(depot_module, "lay_out", fail)
+    with full_disk(composer, broken):
         admit(composer.depot, composed)
     after = listing(place)
     after.pop("audit.jsonl"), before.pop("audit.jsonl")
@@ -192,21 +197,12 @@ def test_a_begun_tree_becomes_the_same_tree(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["audit", "index", "rename"])
-def test_a_begun_tree_that_fails_is_where_it_was(composer: Composer, place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_a_begun_tree_that_fails_is_where_it_was(composer: Composer, place: pathlib.Path, broken: str) -> None:
     composed = compose(composer, 1)
     begun = begin(composer, composed)
     sources = listing(pathlib.Path(begun.path) / "projects")
 
-    def fail(*arguments: object, **more: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
-        if broken == "audit":
-            patched.setattr(composer.depot.audit, "append", fail)
-        elif broken == "index":
-            patched.setattr(depot_module, "write_atomically", fail)
-        else:
-            patched.setattr(depot_module, "lay_out", fail)
+    with full_disk(composer, broken):
         composer.depot.admit(composed.generation.ref, composed.manifest, composed.config, "", begun=begun)
     assert os.listdir(place / "trees") == [] and listing(pathlib.Path(begun.path) / "projects").keys() == sources.keys()
 
