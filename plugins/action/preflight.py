@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
                 findings += self._offer(arguments)
             else:
                 # As ansible-playbook was started somewhere, so relative paths are meant.
-                for name in ("depot", "dest"):
+                for name in ("depot", "dest", "go_binary"):
                     if arguments.get(name):
                         arguments[name] = os.path.abspath(os.path.expanduser(os.path.expandvars(arguments[name])))
             result.update(self._execute_module(module_args=arguments, task_vars=task_vars))

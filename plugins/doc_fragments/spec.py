@@ -77,7 +77,7 @@ options:
         type: bool
         default: false
       platforms:
-        description: The platforms of builds that name none. Left out, those of O(toolchains), or the control node's.
+        description: The platforms of builds that name none. Left out, the control node's, or for a project without builds those of O(toolchains).
         type: list
         elements: str
         default: []
@@ -110,7 +110,9 @@ options:
         elements: str
         default: []
       builds:
-        description: The binaries that hosts build from it. Left out, one for each main package and each platform that O(toolchains) names.
+        description:
+          - The binaries that hosts build from it. Left out, one for each main package and each of the project's platforms, or of those that
+            O(toolchains) names.
         type: list
         elements: dict
         default: []

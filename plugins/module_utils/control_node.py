@@ -26,7 +26,7 @@ import sys
 import typing as t
 
 from ._base import process
-from ._base.errors import AirgapError, BundleDamaged, CommandFailed, HostRefused
+from ._base.errors import AirgapError, BundleDamaged, CommandFailed, HostRefused, SignatureRefused
 from ._base.files import locked, remove_tree, sha256_of, symlink_atomically, sync_filesystem, write_atomically
 from ._depot.bundle import INSTALLER, KIT_PLACE, Reader
 from ._go.toolchain import host_platform
@@ -286,7 +286,13 @@ def _run(options: argparse.Namespace) -> Outcome:
             os.mkdir(here, 0o700)
             stack.callback(remove_tree, here)
             _say(f"proving {options.bundle}")
-            unpack(options.bundle, here, options.allowed_signers, options.allow_unsigned)
+            try:
+                unpack(options.bundle, here, options.allowed_signers, options.allow_unsigned)
+            except SignatureRefused as exc:
+                if exc.code == "unsigned":
+                    # Here there is no playbook yet, whose variables are named elsewhere.
+                    exc.hint = "name --allowed-signers FILE; or, if you know otherwise where this bundle comes from, --allow-unsigned"
+                raise
         elif not os.path.isfile(os.path.join(here, DOCUMENT)):
             raise HostRefused(f"there is no {DOCUMENT} beside {INSTALLER[len(KIT_PLACE) :]} in {here}", subject=here, hint="name the bundle")
         kit = Kit(here)

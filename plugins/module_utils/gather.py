@@ -162,6 +162,8 @@ class _Gathering:
     def run(self) -> Outcome:
         with self._phase("resolve"):
             self.lock = locks.read(self.options.lock) if self.options.lock else None
+            if self.options.frozen:
+                locks.refuse_none(self.lock)
             self.resolved = loose.resolve(self.spec, self.lock, self._answer, self.options.frozen, self.options.upgrade)
             self.spec = self.resolved.spec
             self.pins.update(self.resolved.pins)
@@ -278,7 +280,7 @@ class _Gathering:
         if self.lock:
             locks.refuse_drift(self.lock, now, self.spec, self.options.upgrade)
         if self.options.frozen:
-            locks.refuse_beyond(self.lock, now, self.options.partial)
+            locks.refuse_beyond(locks.refuse_none(self.lock), now, self.options.partial)
         return locks.joined(self.lock, now) if self.options.partial else now
 
     def _lock_changes(self, now: t.Optional[locks.Lock]) -> bool:

@@ -40,12 +40,13 @@ Prerequisite = t.Mapping[str, t.Any]
 class Here:
     """Where to look. ``place``: of PLACES. ``verbs``: those that will be used, none for all. ``directories``: by the names that
     prerequisites use (root, link_dir, tools_dir, depot, dest); those that are "" aren't looked at. ``user``: the build check's.
-    ``now``: the control node's time, seconds since 1970. ``generation``: what is to come to this host, None where it isn't known."""
+    ``go_binary``: the go command to start with, "" for the one that is found. ``now``: the control node's time, seconds since 1970. ``generation``: what is to come to this host, None where it isn't known."""
 
     place: str
     verbs: tuple[str, ...] = ()
     directories: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     user: str = "nobody"
+    go_binary: str = ""
     now: t.Optional[float] = None
     generation: t.Optional[Generation] = None
 
@@ -135,7 +136,7 @@ def _module(name: str, check: Prerequisite, here: Here) -> None:
 
 def _go(minimum: str, check: Prerequisite, here: Here) -> None:
     try:
-        version = GoCommand(find_go()).version
+        version = GoCommand(find_go(here.go_binary)).version
     except AirgapError as exc:
         raise _Lacking(f"go {minimum} or newer", exc.message, exc.hint) from None
     _require_version("go", minimum, version)

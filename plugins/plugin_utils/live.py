@@ -77,6 +77,8 @@ def from_here(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         return {**entry, name: change(entry[name])} if isinstance(entry, dict) and name in entry else entry
 
     found = {name: absolute(value) if name in PATHS else value for name, value in arguments.items()}
+    if isinstance(found.get("receipts"), list):
+        found["receipts"] = [absolute(path) for path in found["receipts"]]
     for name in ("files", "toolchains"):
         if isinstance(found.get(name), list):
             found[name] = [below(entry, "source") for entry in found[name]]

@@ -46,6 +46,9 @@ class Outbox:
             "bundle_files": [{"source": "made.txt", "dest": "made.txt"}],
             **spec,
         }
+        return self.run("-e", json.dumps(variables), *arguments)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "AIRGAP_", "TRACE"))}
         environment.update(
             ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS), ANSIBLE_CALLBACKS_ENABLED="airgap.golang.trace", ANSIBLE_LOCAL_TEMP=str(self.directory / "tmp")
@@ -53,7 +56,7 @@ class Outbox:
         trace = self.directory / "airgap-golang-trace.jsonl"
         trace.unlink(missing_ok=True)
         program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
-        command = [program, "airgap.golang.bundle", "-e", json.dumps(variables), *arguments]
+        command = [program, "airgap.golang.bundle", *arguments]
         finished = subprocess.run(command, cwd=self.directory, env=environment, text=True, capture_output=True, timeout=300, check=False)
         self.lines = [json.loads(line) for line in trace.read_text().splitlines()]
         return finished
@@ -125,3 +128,18 @@ def test_what_is_no_hook_is_refused(outbox: Outbox, hook: dict[str, t.Any], word
     refused = outbox.bundle(bundle_after=[hook])
     assert refused.returncode == 2 and words in refused.stdout
     assert not (outbox.directory / "depot").exists()
+
+
+@pytest.mark.parametrize("example", ["airgap", "assets"])
+def test_the_role_takes_the_examples(outbox: Outbox, example: str) -> None:
+    """By its argument specs: no task has this tag."""
+    path = COLLECTIONS / "ansible_collections" / "airgap" / "golang" / "examples" / f"{example}.yml"
+    finished = outbox.run("-e", f"@{path}", "--tags", "none")
+    assert finished.returncode == 0 and "Validating arguments" in finished.stdout, finished.stdout
+
+
+def test_a_request_is_named_from_where_the_playbook_is_started(outbox: Outbox) -> None:
+    (outbox.directory / "ask.json").write_text("{}")
+    finished = outbox.bundle("--check", bundle_files=[], bundle_requests=["ask.json"])
+    # It was read, and asks for nothing.
+    assert "it asks for nothing" in finished.stdout, finished.stdout

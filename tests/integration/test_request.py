@@ -199,14 +199,16 @@ def test_the_playbook_brings_the_file_to_the_control_node(air: Air, requested: d
         "request_project": str(air.projects / "newer"),
         "request_proxy": f"{air.tree}/proxy",
         "request_go_binary": f"{air.goroot}/bin/go",
-        "request_dest": str(tmp_path / "out.json"),
+        # As seen from where ansible-playbook is started.
+        "request_dest": "out.json",
     }
+    written = tmp_path / "work" / "out.json"
     recaps = []
     for options in (("--check", "--diff"), (), ()):
         ran = playbook(tmp_path / "work", "request", variables, *options, prefix=["unshare", "-rn"])
         assert ran.status == 0, ran.output
-        recaps.append((ran.output.count("changed: [here"), (tmp_path / "out.json").exists()))
+        recaps.append((ran.output.count("changed: [here"), written.exists()))
     assert recaps == [(1, False), (1, True), (0, True)]
-    assert json.loads((tmp_path / "out.json").read_text()) == requested["newer"]
+    assert json.loads(written.read_text()) == requested["newer"]
     # Byte for byte what the module itself writes.
-    assert not air.request(project=variables["request_project"], dest=variables["request_dest"])["changed"]
+    assert not air.request(project=variables["request_project"], dest=str(written))["changed"]

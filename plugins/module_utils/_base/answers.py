@@ -41,6 +41,7 @@ def failing(module: Answering) -> t.Iterator[None]:
 
 #: What to do about what the operating system refuses, by errno.
 _NEXT_STEPS = {
+    errno.ENOENT: "look whether that path is right (a relative one begins where ansible-playbook was started) and still there, and run it again",
     errno.ENOSPC: "make room on that file system and run it again; nothing half-made is in use",
     errno.EDQUOT: "raise that account's quota or make room, and run it again; nothing half-made is in use",
     errno.EROFS: "mount that file system writable (after an error the kernel makes it read-only: see dmesg), and run it again",

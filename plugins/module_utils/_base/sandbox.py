@@ -114,6 +114,7 @@ class Isolation:
                 subject=self.method,
                 expected=" or ".join(sorted(names)),
                 found=answer,
+                hint="look for what lets commands out of their network namespace (a seccomp or LSM policy, a proxying runtime), or install bubblewrap",
             )
         self.proof = f"proved: no route ({answer})"
         return self.proof

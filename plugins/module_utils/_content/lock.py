@@ -286,7 +286,17 @@ def refuse_drift(lock: Lock, now: Lock, spec: Spec, upgrade: bool = False) -> No
         )
 
 
-def refuse_beyond(lock: t.Optional[Lock], now: Lock, partial: bool = False) -> None:
+def refuse_none(lock: t.Optional[Lock]) -> Lock:
+    """For a frozen gather, before it does anything: the lock.
+
+    :raises ModuleRefused: ``lock_frozen``; there is none.
+    """
+    if lock is None:
+        raise ModuleRefused("there is no lock, and frozen", code="lock_frozen", subject="lock", hint="gather once without frozen, and commit the lock")
+    return lock
+
+
+def refuse_beyond(lock: Lock, now: Lock, partial: bool = False) -> None:
     """For a frozen gather: refuse whatever the lock and what was gathered don't have alike.
 
     A lock with what is no longer needed is refused too. It would otherwise never be seen in CI, and its next honest difference would be
@@ -295,8 +305,6 @@ def refuse_beyond(lock: t.Optional[Lock], now: Lock, partial: bool = False) -> N
     :param partial: a part of the spec was gathered (``bundle_only``): what else the lock has is needed by the rest.
     :raises ModuleRefused: ``lock_frozen``; all of it is in ``details``.
     """
-    if lock is None:
-        raise ModuleRefused("there is no lock, and frozen", code="lock_frozen", subject="lock", hint="gather once without frozen, and commit the lock")
     expected, found = _flat(lock), _flat(now)
     details = [
         {

@@ -206,7 +206,12 @@ class Depot:
         parsed = oci.parse(manifest, str(ref))
         generation = Generation(ref, digest, parsed, parse_config(config, str(ref)))
         if oci.digest_of(config) != parsed.config:
-            raise DepotDamaged(f"the config of generation {ref} isn't the one that its manifest names", subject=str(ref), expected=parsed.config)
+            raise DepotDamaged(
+                f"the config of generation {ref} isn't the one that its manifest names",
+                subject=str(ref),
+                expected=parsed.config,
+                hint="receive its bundle again, or gather it again",
+            )
         held = parsed.layers if layers is None else tuple(layers)
         self.refuse_other(ref, digest)
         self.refuse_missing(ref, held)

@@ -20,6 +20,8 @@ from .manifest import Manifest
 
 SCHEMA = 1
 
+_BRING_AGAIN = "receive the generation's bundle again, or gather it again"
+
 _REF = re.compile(r"([0-9]{6,18})(-unsealed)?")
 # As the spec has them: they become names of files and directories.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -89,7 +91,9 @@ def parse_config(content: bytes, where: str) -> dict[str, t.Any]:
         schema = document["schema"]
         faults = _faults(document) if schema == SCHEMA else []
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-        raise DepotDamaged(f"{where}: the generation's config can't be read ({type(exc).__name__}: {exc})", code="config_invalid", subject=where) from None
+        raise DepotDamaged(
+            f"{where}: the generation's config can't be read ({type(exc).__name__}: {exc})", code="config_invalid", subject=where, hint=_BRING_AGAIN
+        ) from None
     if schema != SCHEMA:
         raise DepotDamaged(
             f"{where}: the generation's config has schema {schema}; this release reads {SCHEMA}",
@@ -100,7 +104,7 @@ def parse_config(content: bytes, where: str) -> dict[str, t.Any]:
             hint="install the collection's release that wrote it, or a later one",
         )
     if faults:
-        raise DepotDamaged(f"{where}: the generation's config can't be meant: {faults[0]}", code="config_invalid", subject=faults[0])
+        raise DepotDamaged(f"{where}: the generation's config can't be meant: {faults[0]}", code="config_invalid", subject=faults[0], hint=_BRING_AGAIN)
     return t.cast("dict[str, t.Any]", document)
 
 

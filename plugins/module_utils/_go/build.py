@@ -93,10 +93,14 @@ class Build:
         unknown = sorted(set(entry) - names - _RECORDED)
         where = f"build {entry.get('output') or dict(entry)}"
         if unknown:
-            raise SpecInvalid(f"{where} has unknown keys: {', '.join(unknown)}", subject=where, expected=", ".join(sorted(names)), found=", ".join(unknown))
+            known = ", ".join(sorted(names))
+            raise SpecInvalid(
+                f"{where} has unknown keys: {', '.join(unknown)}", subject=where, expected=known, found=", ".join(unknown), hint=f"a build may have {known}"
+            )
         for key, kind in (("env", dict), ("flags", (list, tuple)), ("tags", (list, tuple)), ("command", (list, tuple))):
             if entry.get(key) is not None and not isinstance(entry[key], kind):
-                raise SpecInvalid(f"{where}: {key} is {entry[key]!r}", subject=where, expected="a dictionary" if key == "env" else "a list")
+                wanted = "a dictionary" if key == "env" else "a list"
+                raise SpecInvalid(f"{where}: {key} is {entry[key]!r}", subject=where, expected=wanted, hint=f"write {wanted}")
         return cls(
             package=str(entry.get("package") or "."),
             output=str(entry.get("output") or ""),

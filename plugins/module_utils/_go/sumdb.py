@@ -81,6 +81,7 @@ def parse_gosumdb(value: str) -> Database:
             subject="GOSUMDB",
             found=value,
             expected="off, a name, or name+hash+key, and optionally a URL",
+            hint="set it (goenv, bundle_gosumdb, go env -w) to off, a name, or name+hash+key, and optionally a URL",
         )
     key = KNOWN.get(fields[0], fields[0])
     return Database(read_key(key)[0], key, fields[1] if len(fields) == 2 else "")

@@ -104,6 +104,7 @@ def read(root: str, projects: t.Sequence[str] = ()) -> Sealed:
                 subject=missing[0],
                 expected=", ".join(sorted(carried)),
                 found=", ".join(missing),
+                hint=f"name some of {', '.join(sorted(carried)) or 'none: it carries no projects'}",
             )
         home = os.path.join(root, "builds", f"{number:06d}")
         targets = [

@@ -283,4 +283,4 @@ def test_frozen_refuses_what_is_new_changed_and_stale_by_name() -> None:
 
 def test_frozen_without_a_lock_is_refused() -> None:
     with pytest.raises(ModuleRefused, match="there is no lock"):
-        locks.refuse_beyond(None, whole_lock())
+        locks.refuse_none(None)
