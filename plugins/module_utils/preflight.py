@@ -40,7 +40,9 @@ Prerequisite = t.Mapping[str, t.Any]
 class Here:
     """Where to look. ``place``: of PLACES. ``verbs``: those that will be used, none for all. ``directories``: by the names that
     prerequisites use (root, link_dir, tools_dir, depot, dest); those that are "" aren't looked at. ``user``: the build check's.
-    ``go_binary``: the go command to start with, "" for the one that is found. ``now``: the control node's time, seconds since 1970. ``generation``: what is to come to this host, None where it isn't known."""
+    ``go_binary``: the go command to start with, "" for the one that is found. ``now``: the control node's time, seconds since 1970.
+    ``generation``: what is to come to this host, None where it isn't known.
+    """
 
     place: str
     verbs: tuple[str, ...] = ()
