@@ -24,7 +24,7 @@ import typing as t
 from . import lock_diff
 from ._base.errors import AirgapError, CommandFailed, FetchFailed, SpecInvalid
 from ._base.fetch import Fetcher
-from ._base.files import remove_tree
+from ._base.files import remove_tree, write_atomically
 from ._base.pool import worker_processes
 from ._base.progress import Reporter
 from ._content import begun, layers, loose, resources
@@ -116,6 +116,21 @@ def _user_go(options: Options) -> GoCommand:
     return go
 
 
+@contextlib.contextmanager
+def _kept(path: str) -> t.Iterator[None]:
+    """Afterwards the file is what it was, or isn't there if it wasn't."""
+    content = None
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as stream:
+        content = stream.read()
+    try:
+        yield
+    finally:
+        if content is None:
+            remove_tree(path)
+        else:
+            write_atomically(path, content)
+
+
 class _Gathering:
     """One run. Attributes are what the phases hand on."""
 
@@ -162,21 +177,20 @@ class _Gathering:
     def run(self) -> Outcome:
         with self._phase("resolve"):
             self.lock = locks.read(self.options.lock) if self.options.lock else None
-            if self.options.frozen:
-                locks.refuse_none(self.lock)
             self.resolved = loose.resolve(self.spec, self.lock, self._answer, self.options.frozen, self.options.upgrade)
             self.spec = self.resolved.spec
             self.pins.update(self.resolved.pins)
+            if self.options.frozen:
+                locks.refuse_none(self.lock)
             found = resources.find(self.spec.files, self.resolved.file_commits)
             if self.spec.kit:
                 self.kit = kits.prepare(self.spec.kit, os.path.join(self.work, "kit"), self.lock, self.options.frozen, self.options.upgrade)
                 self.pins.update(self.kit.pins)
                 found.update(self.kit.resources)
             inputs = self._inputs(found)
-        latest = self.depot.latest()
-        if latest is not None and latest.config.get("inputs") == inputs and not self.depot.blobs.missing(latest.manifest.blobs()):
+        latest = self._unchanged(inputs)
+        if latest is not None:
             nothing = {"files": 0, "bytes": 0, "complete": True}
-            self._pin_toolchain({str(entry["name"]): str(entry["asked"]) for entry in latest.config["projects"]})
             now = self._locked(latest.config)
             return Outcome(self._lock_changes(now), latest, self.warnings, self.phases, nothing, self._keep(now))
         with self._phase("fetch"):
@@ -242,6 +256,7 @@ class _Gathering:
             database=database,
             nosumdb=self.go.nosumdb,
             gosumdb=carrieddb.without_url(self.gosumdb),
+            release=self.pins.get(locks.TOOLCHAIN, ""),
         )
 
     # -- resolve
@@ -266,6 +281,19 @@ class _Gathering:
             "gosumdb": self.go.settings.get("GOSUMDB", ""),
         }
         return oci.digest_of(oci.canonical(facts))
+
+    def _unchanged(self, inputs: str) -> t.Optional[Generation]:
+        """The latest generation, where it's what a gather would make."""
+        latest = self.depot.latest()
+        if latest is None or latest.config.get("inputs") != inputs or self.depot.blobs.missing(latest.manifest.blobs()):
+            return None
+        # Where nobody needs the go command's own release, another one changes nothing.
+        release = str(latest.config["go"].get("release", ""))
+        if release and release != loose.own_release(self.lock, self.go.version, self.options.upgrade):
+            return None
+        if release:
+            self.pins[locks.TOOLCHAIN] = release
+        return latest
 
     # -- the lock
 
@@ -374,6 +402,9 @@ class _Gathering:
         zipped: t.Optional[source.ZippedSource] = None
         if project.path:
             source.copy_directory(project.path, dest, project.exclude)
+            if source.digest(dest) != self.digests[project.name]:
+                # What the generation follows from, and the lock, have the digest of what was there at the beginning.
+                raise SpecInvalid(f"{project.path} changed while it was gathered", code="file_changed", subject=project.path, hint="run it again")
         elif project.git:
             clone = os.path.join(self.work, "clones", project.name)
             source.clone(project.git, project.ref, self.resolved.commits[project.name], clone)
@@ -397,6 +428,9 @@ class _Gathering:
             dirty_is_error=project.dirty == "error",
             layout=layout,
             builds=project.builds,
+            platforms=tuple(project.platforms or sorted({name for entry in self.spec.toolchains for name in entry.platforms}) or [self.go.platform]),
+            tags=project.tags,
+            env=project.env,
         )
         zips, mods = root.hints()
         self.store.require(zips | mods, label)
@@ -504,9 +538,9 @@ class _Gathering:
             for project, root in self.projects:
                 if not root.builds:
                     self.packing[project.name].result()
-                    platforms = project.platforms or sorted({name for entry in self.spec.toolchains for name in entry.platforms}) or [self.go.platform]
-                    packages = closure.main_packages(self._online(root.go, ""), root)
-                    root.builds = tuple(proof.default_builds(packages, project.name, platforms, project.env, project.flags, project.tags))
+                    with _kept(os.path.join(root.directory, "go.work.sum")):
+                        packages = closure.main_packages(self._online(root.go, ""), root)
+                    root.builds = tuple(proof.default_builds(packages, project.name, root.platforms, project.env, project.flags, project.tags))
         self.processes.submit(remove_tree, os.path.join(self.work, "online"))
         if self.loose:
             self._begin_snapshot()
@@ -518,10 +552,11 @@ class _Gathering:
         self.snapshot = self.snapshots.submit(self._take_snapshot, self.versions, self._sums())
 
     def _ask_project(self, project: specs.Project, root: closure.Root) -> None:
-        if root.reads_sources:
-            # Who packs a source is who brings the last of its files.
+        if root.reads_sources or root.files.workspace:
+            # Who packs a source is who brings the last of its files; and a workspace's go.work.sum is written by go, whatever -mod says.
             self.packing[project.name].result()
-        self._ask_root(root)
+        with _kept(os.path.join(root.directory, "go.work.sum")):
+            self._ask_root(root)
 
     def _ask_root(self, root: closure.Root) -> None:
         """Ask with the go command that will serve it; where that turns out to be too old, with the one that go names."""

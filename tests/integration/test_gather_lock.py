@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import pathlib
+import typing as t
 
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed, ModuleRefused, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
-from ansible_collections.airgap.golang.tests.support.gathering import Site, config_modules, make_spec
+from ansible_collections.airgap.golang.plugins.module_utils._go import source
+from ansible_collections.airgap.golang.plugins.module_utils._go.command import GoCommand
+from ansible_collections.airgap.golang.tests.support.gathering import Site, config_modules, make_spec, path_project
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy
 
 LOOSE = ["github.com/google/go-cmp@<v0.6.0", {"module": "github.com/google/uuid@v1.5"}]
@@ -105,3 +108,47 @@ def test_all_loose_versions_that_cannot_be_had_are_named(connected: Site, depot:
     with ModuleProxy(connected.directory / "answers") as proxy, pytest.raises(FetchFailed, match="2 loose versions can't be resolved") as caught:
         connected.gather(depot, make_spec(modules=loose), goproxy=proxy.url)
     assert "github.com/google/uuid@v9" in str(caught.value) and "github.com/google/go-cmp@nobranch" in str(caught.value)
+
+
+def test_who_asks_for_no_release_keeps_the_one_of_the_lock(connected: Site, depot: Depot, lock: pathlib.Path) -> None:
+    """A spec without toolchains gets the go command's own, which the lock pins; a rerun pins it too."""
+    spec = make_spec(toolchains=[], modules=LOOSE[1:])
+    first = connected.gather(depot, spec, lock=str(lock))
+    content = lock.read_bytes()
+    assert first.generation and json.loads(content)["pins"]["toolchain"] == first.generation.config["toolchains"][0]["version"]
+    for frozen in (False, True):
+        assert not connected.gather(depot, spec, lock=str(lock), frozen=frozen, goproxy="off").changed
+    assert lock.read_bytes() == content
+
+
+def test_a_newer_go_command_is_a_change_where_its_release_is_carried(
+    connected: Site, depot: Depot, lock: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(toolchains=[], modules=LOOSE[1:])
+    with monkeypatch.context() as older:
+        older.setattr(GoCommand, "version", property(lambda go: "1.26.5"))
+        connected.gather(depot, spec, lock=str(lock))
+    # With the lock it's the pinned one still.
+    assert not connected.gather(depot, spec, lock=str(lock), goproxy="off").changed
+    moved = connected.gather(depot, spec, lock=str(lock), upgrade=True)
+    assert moved.changed and moved.generation
+    (carried,) = moved.generation.config["toolchains"]
+    document = json.loads(lock.read_text())
+    assert document["pins"]["toolchain"] == carried["version"] != "1.26.5" and "1.26.5" not in json.dumps(document["content"]["toolchains"])
+
+
+def test_a_source_that_changes_meanwhile_is_refused(
+    connected: Site, depot: Depot, plant: pathlib.Path, lock: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the lock and the generation say of it was found before it was copied."""
+    spec = make_spec(projects=[path_project(plant)])
+    copy = source.copy_directory
+
+    def edit_and_copy(*arguments: t.Any) -> None:
+        (plant / "main.go").write_text("package main\n\nfunc main() { panic(1) }\n")
+        copy(*arguments)
+
+    monkeypatch.setattr(source, "copy_directory", edit_and_copy)
+    with pytest.raises(SpecInvalid) as caught:
+        connected.gather(depot, spec, lock=str(lock))
+    assert caught.value.code == "file_changed" and str(plant) in caught.value.message and depot.index() == {}

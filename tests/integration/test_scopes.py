@@ -18,7 +18,18 @@ from ansible_collections.airgap.golang.plugins.module_utils import gather as gat
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import BuildFailed, CommandFailed, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._go import toolchain
-from ansible_collections.airgap.golang.tests.support.gathering import GO, STRINGER, UUID, Offline, Site, config_modules, make_spec, module_project, path_project
+from ansible_collections.airgap.golang.tests.support.gathering import (
+    GO,
+    STRINGER,
+    UUID,
+    Offline,
+    Site,
+    check_tree,
+    config_modules,
+    make_spec,
+    module_project,
+    path_project,
+)
 from ansible_collections.airgap.golang.tests.support.module_proxy import ModuleProxy, published
 from ansible_collections.airgap.golang.tests.support.private_git import FIXTURES
 
@@ -168,6 +179,30 @@ def test_a_workspace_with_replaces_works_as_a_whole(connected: Site, depot: Depo
         machine.go(*command.split(), cwd=work)
     vendored = pathlib.Path(depot.path, "current", "projects", "work")
     assert (vendored / "vendor" / "modules.txt").read_text().startswith("## workspace\n")
+
+
+def test_a_workspaces_source_is_carried_as_it_is(connected: Site, depot: Depot, tmp_path: pathlib.Path) -> None:
+    """Whatever -mod says, go writes a go.work.sum that isn't there: it's in no layer, and not in the tree."""
+    files = {
+        "go.work": "go 1.26.0\n\nuse (\n\t./app\n\t./lib\n)\n",
+        "app/go.mod": "module app.example/app\n\ngo 1.26.0\n\nrequire github.com/spf13/cobra v1.8.0\n",
+        "app/main.go": 'package main\n\nimport _ "github.com/spf13/cobra"\n\nfunc main() {}\n',
+        "lib/go.mod": "module lib.example/lib\n\ngo 1.26.0\n\nrequire github.com/spf13/pflag v1.0.6\n",
+        "lib/lib.go": 'package lib\n\nimport _ "github.com/spf13/pflag"\n',
+    }
+    work = write(tmp_path / "work", files)
+    environment = {**os.environ, "GOFLAGS": "-modcacherw", "GOPATH": str(tmp_path / "gopath"), "GOWORK": "off"}
+    # The other has no go.sum of its own.
+    subprocess.run(["go", "mod", "tidy"], cwd=work / "lib", check=True, env=environment, capture_output=True)
+    written = work / "go.work.sum"
+    subprocess.run(["go", "list", "-m", "all"], cwd=work, check=True, env={**environment, "GOWORK": str(work / "go.work")}, capture_output=True)
+    assert written.exists(), "go has nothing to write: this test shows nothing"
+    written.unlink()
+    outcome = connected.gather(depot, make_spec(projects=[path_project(work, "work")]))
+    assert outcome.generation
+    tree = pathlib.Path(depot.tree(outcome.generation.ref), "projects", "work")
+    assert {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()} == {*files, "lib/go.sum"}
+    check_tree(depot.tree(outcome.generation.ref))
 
 
 @pytest.fixture

@@ -57,7 +57,8 @@ class Gathered:
 
     ``inputs``: the digest of what it follows from. ``tree``: a directory on the depot's file system that becomes the generation's tree: it has
     the files of ``store`` as its proxy/, and there lists and the checksum database, and the projects' sources and nothing else. ``packing``:
-    what ``begin_packing`` gave for its proxy/. ``toolchains``: (version, os/arch). ``files``: by their path below the tree's files/.
+    what ``begin_packing`` gave for its proxy/. ``toolchains``: (version, os/arch). ``release``: that of those who ask for none, "" where
+    nobody needs it. ``files``: by their path below the tree's files/.
     """
 
     spec: specs.Spec
@@ -72,6 +73,7 @@ class Gathered:
     database: CarriedDatabase
     nosumdb: str
     gosumdb: str
+    release: str
 
 
 class _Package(t.NamedTuple):
@@ -209,7 +211,7 @@ def document(gathered: Gathered, number: int) -> dict[str, t.Any]:
         "created": now(),
         "inputs": gathered.inputs,
         "spec": gathered.spec.normal(),
-        "go": {"nosumdb": gathered.nosumdb, "gosumdb": gathered.gosumdb, "sumdb": dict(gathered.database.head)},
+        "go": {"nosumdb": gathered.nosumdb, "gosumdb": gathered.gosumdb, "sumdb": dict(gathered.database.head), "release": gathered.release},
         "toolchains": [
             {"version": version, "platform": platform, "zip": gathered.store.files[(MODULE, module_version(version, platform), "zip")].sha256}
             for version, platform in gathered.toolchains

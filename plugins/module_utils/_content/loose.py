@@ -81,10 +81,13 @@ def resolve(spec: Spec, lock: t.Optional[Lock], ask: Ask, frozen: bool = False, 
     )
 
 
-def own_toolchain(spec: Spec, asked: t.Mapping[str, str], lock: t.Optional[Lock], version: str, upgrade: bool = False) -> tuple[str, dict[str, str]]:
-    """The Go release that those get who ask for none, where the spec names none either: (version, pins).
+def own_release(lock: t.Optional[Lock], version: str, upgrade: bool) -> str:
+    """The Go release of those who ask for none: the go command's own, ``version``, so that without a pin another machine would have another."""
+    return version if upgrade or lock is None else lock.pins.get(TOOLCHAIN, version)
 
-    It's the one of the go command that gathers, so without a pin another machine would carry another.
+
+def own_toolchain(spec: Spec, asked: t.Mapping[str, str], lock: t.Optional[Lock], version: str, upgrade: bool = False) -> tuple[str, dict[str, str]]:
+    """The Go release that those get who ask for none, where the spec names none either: (version, pins), without pins where nobody needs it.
 
     :param asked: label to the version that its go.mod asks for, "" for any.
     :param version: the go command's own.
@@ -93,7 +96,7 @@ def own_toolchain(spec: Spec, asked: t.Mapping[str, str], lock: t.Optional[Lock]
     deciding = [each for label, each in asked.items() if label.startswith("project ")] or list(asked.values())
     if spec.toolchains or all(deciding):
         return version, {}
-    chosen = version if upgrade or lock is None else lock.pins.get(TOOLCHAIN, version)
+    chosen = own_release(lock, version, upgrade)
     return chosen, {TOOLCHAIN: chosen}
 
 
