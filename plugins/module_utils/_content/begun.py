@@ -70,11 +70,18 @@ class BegunTree:
 
 
 def _is_sound(path: str, ext: str) -> bool:
-    """Whether what was left can be used: no hash vouches for an .info file, and a power cut may have emptied it."""
-    if ext != "info":
+    """Whether what was left can be used.
+
+    A power cut may have emptied a file, or left it as zeros. No hash vouches for an .info file, and for a .mod only where a go.sum
+    names it; a zip tells by itself.
+    """
+    if ext == "zip":
         return True
+    with open(path, "rb") as stream:
+        content = stream.read()
+    if ext == "mod":
+        return b"\0" not in content and bool(content.strip())
     try:
-        with open(path, encoding="utf-8") as stream:
-            return "Version" in json.load(stream)
+        return "Version" in json.loads(content)
     except (ValueError, TypeError):
         return False

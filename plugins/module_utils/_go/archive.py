@@ -91,7 +91,8 @@ def supply(store: ModuleStore, source: str, sha256: str, version: str, platform:
     """Put a toolchain from an archive into ``store``, unless it's there or an earlier generation has it.
 
     That the toolchain is official is said by the checksum database. What it says here isn't proved yet: like every module,
-    the toolchain is compared again with the proved record.
+    the toolchain is compared again with the proved record. Without a database the archive's SHA-256 is the only proof, and
+    nobody knows which archive the files of earlier runs were made of: only what this run has taken in already is left out.
 
     :param source: as the others, for ``obtain``.
     :param directory: on the store's file system.
@@ -100,10 +101,11 @@ def supply(store: ModuleStore, source: str, sha256: str, version: str, platform:
     :raises FetchFailed: also when the database doesn't answer.
     """
     number = module_version(version, platform)
-    if all(store.has((MODULE, number, ext)) for ext in ("zip", "mod", "info")):
+    database = parse_gosumdb(gosumdb).name
+    keys = [(MODULE, number, ext) for ext in ("zip", "mod", "info")]
+    if all(store.has(key) if database else key in store.files for key in keys):
         return
     files = obtain(source, sha256, version, platform, directory, fetcher)
-    database = parse_gosumdb(gosumdb).name
     if database:
         answer = store.sumdb(f"{database}/lookup/{escape_path(MODULE)}@{escape_version(number)}")
         expected = parse_lookup(answer, MODULE, number)[0].lines.get("zip", "")
@@ -115,8 +117,8 @@ def supply(store: ModuleStore, source: str, sha256: str, version: str, platform:
                 found=files.h1,
                 hint="somebody changed the archive or made it himself: don't use it before you know who",
             )
-    for ext in ("zip", "mod", "info"):
-        store.put((MODULE, number, ext), getattr(files, ext))
+    for key in keys:
+        store.put(key, getattr(files, key[2]))
 
 
 def obtain(source: str, sha256: str, version: str, platform: str, directory: str, fetcher: Fetcher) -> Files:

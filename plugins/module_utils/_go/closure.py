@@ -22,6 +22,7 @@ from .._base.process import Finished
 from . import gosum
 from .build import Build
 from .command import GoCommand, json_stream
+from .escape import check_module
 from .toolchain import version_key
 
 #: Runs one go command in a directory, with these variables on top of the phase's environment.
@@ -66,7 +67,8 @@ class Root:
 
     ``kind``: project, module or tool. ``label``: "project yq". ``directory``: where its go.mod or go.work is, or shall be. ``go``: the go
     command that serves it. ``asked``: the Go version that it asks for, "" for any. ``target``: a tool's package or a loose module,
-    with @version. ``platforms``: what a tool is built for. ``scope``: build, test or all. ``beside``: what else is required where a loose module will be used.
+    with @version. ``platforms``: what a tool is built for, or a project that names no builds, with ``tags`` and the settings ``env`` then.
+    ``scope``: build, test or all. ``beside``: what else is required where a loose module will be used.
     """
 
     kind: str
@@ -76,6 +78,8 @@ class Root:
     asked: str = ""
     target: str = ""
     platforms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     scope: str = "test"
     dirty_is_error: bool = True
     beside: tuple[Version, ...] = ()
@@ -149,14 +153,17 @@ class Root:
 
     def _needed_by_builds(self, run: Run) -> set[Version]:
         """The modules that have packages of the builds, for each platform and tag, and those of the tools that go.mod names."""
-        wanted = {(build.platform, tuple(build.tags), tuple(sorted(build.env.items())), build.package) for build in self.builds}
+        wanted: set[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...], tuple[str, ...]]]
+        wanted = {(build.platform, tuple(build.tags), tuple(sorted(build.env.items())), (build.package,)) for build in self.builds}
         if not wanted:
-            wanted = {(platform, (), (), pattern) for platform in (self.go.platform,) for pattern in self.patterns()}
+            # What builds will be made of; a library has none. Other packages need not even compile for each of the platforms.
+            packages = tuple(main_packages(run, self) or self.patterns())
+            wanted = {(platform, self.tags, tuple(sorted(self.env.items())), packages) for platform in self.platforms or (self.go.platform,)}
         if self.files.tools:
-            wanted.add((self.go.platform, (), (), "tool"))
+            wanted.add((self.go.platform, (), (), ("tool",)))
         needed: set[Version] = set()
-        for platform, tags, env, pattern in sorted(wanted):
-            argv = ["list", "-deps", "-json=Module", *(["-tags=" + ",".join(tags)] if tags else []), pattern]
+        for platform, tags, env, packages in sorted(wanted):
+            argv = ["list", "-deps", "-json=Module", *(["-tags=" + ",".join(tags)] if tags else []), *packages]
             answer = run(argv, self.directory, {**self.where, **platform_environment(platform), **dict(env)})
             needed.update(selected_versions(entry["Module"] for entry in json_stream(answer.stdout) if entry.get("Module")).values())
         return needed
@@ -272,7 +279,8 @@ def _sums_of(directory: str, source: str, name: str = "go.sum") -> dict[str, dic
     if not os.path.exists(path):
         return {}
     shown = os.path.relpath(path, source)
-    with open(path, encoding="utf-8") as stream:
+    # A file in another encoding (UTF-16, from an editor) then has malformed lines, which are named.
+    with open(path, encoding="utf-8", errors="replace") as stream:
         return {shown: gosum.parse(stream.read(), shown)}
 
 
@@ -310,20 +318,41 @@ def main_packages(run: Run, root: Root) -> list[str]:
     return ["." if relative == "." else "./" + relative for relative in relatives]
 
 
+def possible_modules(package: str) -> list[str]:
+    """The prefixes of a package's path, itself included, that may be its module's path: the longest first."""
+    elements = package.split("/")
+    prefixes = ["/".join(elements[:count]) for count in range(len(elements), 0, -1)]
+    return [path for path in prefixes if _is_module(path)]
+
+
+def _is_module(path: str) -> bool:
+    try:
+        check_module(path)
+    except SpecInvalid:
+        return False
+    return True
+
+
 def module_of(package: str, version: str, ensure: t.Callable[[str, str, str], str]) -> str:
     """The module that has a package: the longest prefix of its path of which ``ensure`` has the go.mod at this version.
 
     :raises FetchFailed: there is none.
+    :raises SpecInvalid: no prefix of the path can be a module's.
     """
-    path = package
     refusals = []
-    while "/" in path:
+    for path in possible_modules(package):
         try:
             ensure(path, version, "mod")
             return path
         except FetchFailed as exc:
             refusals.append(exc)
-            path = path.rsplit("/", 1)[0]
+    if not refusals:
+        raise SpecInvalid(
+            f"{package}@{version}: no prefix of its path can be a module's",
+            subject=f"{package}@{version}",
+            found=package,
+            hint="check the path: its first element is a host's name, in lower case",
+        )
     # A refusal that isn't "not here" may be mendable.
     raise next((refusal for refusal in refusals if getattr(refusal, "status", None) not in (404, 410)), refusals[0])
 

@@ -17,11 +17,11 @@ import re
 import tempfile
 import typing as t
 
-from .._base.errors import CommandFailed, FetchFailed, SpecInvalid
+from .._base.errors import CommandFailed, FetchFailed
 from .._base.urls import scrub
-from .closure import Run
+from .closure import Run, possible_modules
 from .command import GoCommand, json_stream
-from .escape import check_module, matches_major
+from .escape import matches_major
 from .store import Version
 
 # Queries that mean "not lower than what is in force now".
@@ -105,17 +105,7 @@ def _candidates(question: Question) -> list[str]:
     """The paths that may be the module's; for ``either`` too, since a path that is a module's is the first of them."""
     if question.kind == "module":
         return [question.path]
-    elements = question.path.split("/")
-    paths = ["/".join(elements[:count]) for count in range(len(elements), 1, -1)] or [question.path]
-    return [path for path in paths if _is_module(path)]
-
-
-def _is_module(path: str) -> bool:
-    try:
-        check_module(path)
-    except SpecInvalid:
-        return False
-    return True
+    return possible_modules(question.path)
 
 
 class _Inquiry:

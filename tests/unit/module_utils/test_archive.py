@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import gzip
 import io
 import json
@@ -19,8 +21,12 @@ import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, FetchFailed, ModuleRefused, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Fetcher
+from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._go import archive
+from ansible_collections.airgap.golang.plugins.module_utils._go.command import find_go
+from ansible_collections.airgap.golang.plugins.module_utils._go.goproxy import DirectGo, Upstream
 from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import zip_h1
+from ansible_collections.airgap.golang.plugins.module_utils._go.store import Held, Key, ModuleStore
 from ansible_collections.airgap.golang.tests.support.release_archives import sha256, small_release, write_tar, write_zip
 
 LINUX, WINDOWS = "linux/amd64", "windows/amd64"
@@ -210,3 +216,37 @@ def test_memory_does_not_grow_with_the_archive(fetcher: Fetcher, tmp_path: pathl
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+NUMBER = "v0.0.1-go1.26.8.linux-amd64"
+
+
+@contextlib.contextmanager
+def made_store(directory: pathlib.Path, fetcher: Fetcher, held: t.Callable[[Key], t.Optional[Held]] = lambda key: None) -> t.Iterator[ModuleStore]:
+    """A gather's store, which no proxy fills."""
+    with concurrent.futures.ThreadPoolExecutor(1) as hashers:
+        upstream = Upstream([], "", fetcher, DirectGo(find_go(), {}, str(directory / "direct")))
+        store = ModuleStore(str(directory), upstream, held, hashers, Reporter().stage("test"), 1)
+        yield store
+        store.close()
+
+
+@pytest.mark.parametrize("spare", [False, True], ids=["earlier generation", "killed run"])
+def test_without_a_database_the_spec_decides_which_archive_a_toolchain_is_of(fetcher: Fetcher, tmp_path: pathlib.Path, spare: bool) -> None:
+    """One version, two archives: what was made of the first isn't carried beside the SHA-256 of the second."""
+    rest = ("1.26.8", LINUX, str(tmp_path / "work"), fetcher)
+    first, second = tmp_path / "first", tmp_path / "second"
+    first_sha256 = write_tar(first, small_release())
+    second_sha256 = write_tar(second, {**small_release(), "src/mended.go": b"package src\n"})
+    with made_store(tmp_path / "earlier", fetcher) as earlier:
+        archive.supply(earlier, str(first), first_sha256, *rest, "off")
+        had = earlier.zip("golang.org/toolchain", NUMBER).h1
+    with made_store(tmp_path / "store", fetcher, lambda key: Held(earlier.files[key].path, spare=spare)) as store:
+        archive.supply(store, str(second), second_sha256, *rest, "off")
+        assert store.zip("golang.org/toolchain", NUMBER).h1 == zip_h1(store.files[("golang.org/toolchain", NUMBER, "zip")].path) != had
+        # What this run has taken in it needs no second time.
+        second.unlink()
+        archive.supply(store, str(second), second_sha256, *rest, "off")
+    # Where a database will vouch for it, an archive needn't be at hand again.
+    with made_store(tmp_path / "other", fetcher, lambda key: Held(earlier.files[key].path)) as store:
+        archive.supply(store, str(second), second_sha256, *rest, "sum.golang.org")

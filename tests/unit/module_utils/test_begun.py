@@ -51,6 +51,13 @@ def test_an_info_that_a_power_cut_emptied_is_not_taken(tmp_path: pathlib.Path, c
     assert BegunTree(str(tmp_path)).left((*A, "info")) is None
 
 
+@pytest.mark.parametrize("content", ["", "\n", "\0" * 40, "module a.example/A\n" + "\0" * 22], ids=["empty", "blank", "zeros", "zeros at its end"])
+def test_a_go_mod_that_a_power_cut_emptied_is_not_taken(tmp_path: pathlib.Path, content: str) -> None:
+    """No go.sum names the go.mod of a loose module, a tool or a toolchain: nothing else would find it out."""
+    put(BegunTree(str(tmp_path)), (*A, "mod"), content)
+    assert BegunTree(str(tmp_path)).left((*A, "mod")) is None
+
+
 def test_a_tree_that_got_its_name_and_no_more_is_taken_back(tmp_path: pathlib.Path) -> None:
     depot = Depot(str(tmp_path))
     with depot.locked():

@@ -13,8 +13,10 @@ import pytest
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import CommandFailed, FetchFailed, ProjectDirty, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import NotFetched
 from ansible_collections.airgap.golang.plugins.module_utils._base.process import Finished
-from ansible_collections.airgap.golang.plugins.module_utils._go import closure
+from ansible_collections.airgap.golang.plugins.module_utils._go import closure, runs
 from ansible_collections.airgap.golang.plugins.module_utils._go.command import GoCommand, find_go
+from ansible_collections.airgap.golang.plugins.module_utils._go.escape import check_module
+from ansible_collections.airgap.golang.tests.support import file_proxy
 
 H1 = "h1:" + "A" * 43 + "="
 
@@ -58,6 +60,51 @@ def test_a_scope_hints_at_what_can_be_fetched_ahead(tmp_path: pathlib.Path, go: 
     for scope, zips in (("build", ""), ("test", "a"), ("all", "ab")):
         root = closure.Root("project", "project p", str(tmp_path), go, scope=scope, layout=read(tmp_path, go))
         assert root.hints() == ({(f"{name}.example/x", "v1.0.0") for name in zips}, everything)
+
+
+#: Of all platforms one, of all tags one, of all levels of amd64 one needs a module each; and what no build imports doesn't compile for Windows.
+MANY_SIDED = {
+    "go.mod": "module p.example/p\n\ngo 1.21\n",
+    "main.go": "package main\n\nfunc main() {}\n",
+    "main_windows.go": 'package main\n\nimport _ "windows.example/w"\n',
+    "tagged.go": '//go:build fancy\n\npackage main\n\nimport _ "tag.example/t"\n',
+    "level.go": '//go:build amd64.v3\n\npackage main\n\nimport _ "level.example/l"\n',
+    "unused/unused.go": 'package unused\n\nimport _ "linux.example/x"\n',
+}
+
+
+@pytest.fixture
+def many_sided(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A command that needs other modules for other builds; its GOPROXY is ``proxy`` beside it."""
+    for module, file in (("windows.example/w", "w.go"), ("tag.example/t", "t.go"), ("level.example/l", "l.go"), ("linux.example/x", "x_linux.go")):
+        file_proxy.add_module(tmp_path / "proxy", module, "v1.0.0", {file: f"package {file[0]}\n".encode()})
+        path = tmp_path / "proxy" / module / "@v" / "list"
+        path.write_text("v1.0.0\n")
+    for name, content in MANY_SIDED.items():
+        path = tmp_path / "project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    file_proxy.go(tmp_path / "proxy", tmp_path / "cache", tmp_path / "project", "mod", "tidy", "-modcacherw")
+    return tmp_path / "project"
+
+
+@pytest.mark.parametrize(
+    ("settings", "needed"),
+    [
+        ({"platforms": ("linux/amd64",)}, []),
+        ({"platforms": ("linux/amd64", "windows/amd64")}, ["windows.example/w"]),
+        ({"platforms": ("linux/amd64",), "tags": ("fancy",)}, ["tag.example/t"]),
+        ({"platforms": ("linux/amd64",), "env": {"GOAMD64": "v3"}}, ["level.example/l"]),
+        ({"platforms": ("windows/amd64",), "tags": ("fancy",), "env": {"GOAMD64": "v3"}}, ["level.example/l", "tag.example/t", "windows.example/w"]),
+    ],
+    ids=lambda value: ",".join(value),
+)
+def test_builds_that_no_spec_names_need_what_they_will_need(many_sided: pathlib.Path, settings: dict[str, t.Any], needed: list[str]) -> None:
+    go = GoCommand(find_go())
+    go.settings["GOSUMDB"] = "off"
+    run = runs.through_proxy(go, str(many_sided.parent / "proxy"), "", str(many_sided.parent / "go"), str(many_sided.parent / "go-build"))
+    root = closure.Root("project", "project p", str(many_sided), go, scope="build", layout=read(many_sided, go), **settings)
+    assert root.ask(run)[0] == {(module, "v1.0.0") for module in needed}
 
 
 def test_what_is_selected_is_what_replaces() -> None:
@@ -105,6 +152,16 @@ def test_a_workspace_has_the_sums_of_all_its_modules(tmp_path: pathlib.Path, go:
     layout = read(tmp_path, go)
     assert (layout.top["Go"], layout.workspace, layout.modules) == ("1.24.0", True, (str(tmp_path / "a"), str(tmp_path / "b")))
     assert set(layout.sums) == {("a.example/x", "v1.0.0"), ("c.example/c", "v1.0.0/go.mod")}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_go_sum_in_another_encoding_is_refused_by_its_line(tmp_path: pathlib.Path, go: GoCommand, encoding: str) -> None:
+    """As an editor on Windows leaves it behind."""
+    write(tmp_path, go_mod="module p.example/p\n")
+    (tmp_path / "go.sum").write_text(f"rsc.io/quote v1.5.2 {H1}\n", encoding=encoding)
+    with pytest.raises(ProjectDirty) as refused:
+        read(tmp_path, go)
+    assert refused.value.subject == "go.sum:1" and refused.value.hint
 
 
 def test_a_replaced_directory_within_the_source_brings_its_sums(tmp_path: pathlib.Path, go: GoCommand) -> None:
@@ -167,6 +224,28 @@ def test_the_longest_module_that_is_there_has_the_package() -> None:
     known = Known("golang.org/x/tools", "golang.org/x/tools/gopls")
     assert closure.module_of("golang.org/x/tools/gopls", "v0.20.0", known.ensure) == "golang.org/x/tools/gopls"
     assert closure.module_of("golang.org/x/tools/cmd/stringer", "v0.20.0", known.ensure) == "golang.org/x/tools"
+
+
+def test_a_host_alone_can_be_a_module() -> None:
+    known = Known("a.example")
+    for package in ("a.example", "a.example/x", "a.example/cmd/x"):
+        assert closure.module_of(package, "v1.0.0", known.ensure) == "a.example"
+    with pytest.raises(FetchFailed, match="b.example is not here"):
+        closure.module_of("b.example", "v1.0.0", known.ensure)
+
+
+def test_prefixes_that_are_no_modules_are_passed_over() -> None:
+    class Strict(Known):
+        def ensure(self, module: str, version: str, ext: str) -> str:
+            # As the store, which has no place for what isn't a module's path.
+            return super().ensure(check_module(module), version, ext)
+
+    known = Strict("gopkg.in/x.v1", "a.example/b")
+    assert closure.module_of("gopkg.in/x.v1/cmd/x", "v1.0.0", known.ensure) == "gopkg.in/x.v1"
+    assert closure.module_of("a.example/b/v1/cmd+x", "v1.0.0", known.ensure) == "a.example/b"
+    with pytest.raises(SpecInvalid, match="A.example/x@v1.0.0: no prefix") as refused:
+        closure.module_of("A.example/x", "v1.0.0", known.ensure)
+    assert refused.value.hint
 
 
 def test_a_package_of_no_module_is_refused_with_the_telling_answer() -> None:
