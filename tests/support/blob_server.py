@@ -22,7 +22,8 @@ class BlobServer:
 
     ``top``: what is served. ``asked``: (path, first byte, User-Agent) of each request. ``sent``: bytes of bodies. ``connections``: how many there were.
     ``fail``: called with the path and how often it was asked before, gives a status to refuse with (0: none). ``cut``: called
-    likewise, gives after how many bytes of the body the connection breaks (-1: not). ``ranges``: whether it knows them. ``login``: "user:password" it wants.
+    likewise, gives after how many bytes of the body the connection breaks (-1: not). ``moved``: by path, where it leads to. ``raw``: by path, an answer that
+    is sent as it is. ``ranges``: whether it knows them. ``login``: "user:password" it wants.
     """
 
     def __init__(self, top: str, tls: t.Optional[tuple[str, str]] = None, address: str = "127.0.0.1") -> None:
@@ -33,6 +34,7 @@ class BlobServer:
         self.fail: t.Callable[[str, int], int] = lambda path, before: 0
         self.cut: t.Callable[[str, int], int] = lambda path, before: -1
         self.moved: dict[str, str] = {}
+        self.raw: dict[str, bytes] = {}
         self.ranges = True
         self.login = ""
         self._scheme = "https" if tls else "http"
@@ -79,6 +81,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self.refuse(401)
         if self.path in mirror.moved:
             return self.refuse(302, Location=mirror.moved[self.path])
+        if self.path in mirror.raw:
+            self.close_connection = True
+            self.wfile.write(mirror.raw[self.path])
+            return None
         status = mirror.fail(self.path, before)
         path = os.path.join(mirror.top, self.path[len("/depot/") :])
         if status or not os.path.isfile(path):

@@ -34,6 +34,8 @@ _LATER = frozenset((408, 425, 429, 500, 502, 503, 504))
 # Not about one file.
 _SERVER = frozenset((401, 403, 407, 502, 503, 504))
 _RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/(?:[0-9]+|\*)")
+# What http.client raises: ValueError for a URL or a header that can't be put on the wire, and for a chunk of negative length.
+_ERRORS = (OSError, http.client.HTTPException, ValueError)
 
 
 class GetFailed(Exception):
@@ -73,7 +75,8 @@ class Access:
                 return ssl.create_default_context()
             if os.path.isabs(self.ca):
                 return ssl.create_default_context(cafile=self.ca)
-            return ssl.create_default_context(cadata=self.ca)
+            # The comments in a bundle may be in any language; ssl takes ASCII alone.
+            return ssl.create_default_context(cadata=self.ca.encode("ascii", "replace").decode())
         except (OSError, ValueError) as exc:
             subject = self.ca if os.path.isabs(self.ca) else "mirror_ca"
             raise SpecInvalid(
@@ -86,9 +89,9 @@ class Access:
 
 def check_server(url: str) -> None:
     """:raises SpecInvalid: files can't be had from there."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not is_url(url) or not parts.hostname or parts.query or parts.fragment:
-        raise SpecInvalid(f"{public_url(url)!r} is no server of files", subject=public_url(url), expected="https://mirror.example/depot, say")
+    parts = urllib.parse.urlsplit(url if is_url(url) else "")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise SpecInvalid(f"{_shown(url)!r} is no server of files", subject=_shown(url), expected="https://mirror.example/depot, say")
     if "@" in parts.netloc:
         raise SpecInvalid(
             f"{public_url(url)} was given with a user name in it, which would be in every log",
@@ -132,7 +135,7 @@ class Server:
             yield from iter(lambda: response.read(CHUNK), b"")
             if response.length:
                 raise GetFailed(f"the connection ended {response.length} bytes too early")
-        except (OSError, http.client.HTTPException) as exc:
+        except _ERRORS as exc:
             raise GetFailed(f"the connection broke: {_words(exc)}") from None
         finally:
             # A connection whose answer wasn't read to its end is of no further use.
@@ -153,35 +156,39 @@ class Server:
                 parts = urllib.parse.urlsplit(url)
                 connection.request("GET", (parts.path or "/") + ("?" + parts.query if parts.query else ""), headers=headers)
                 return connection.getresponse()
-            except (OSError, http.client.HTTPException) as exc:
+            except _ERRORS as exc:
                 self.close()
                 # The server may have given a kept connection up meanwhile, which says nothing about the server.
                 if not kept:
-                    raise GetFailed(f"it doesn't answer: {_words(exc)}", server=True) from None
+                    raise _failure("it doesn't answer", exc, _shown(url)) from None
                 kept = False
 
     def _connect(self, origin: tuple[str, str, int]) -> http.client.HTTPConnection:
         scheme, host, port = origin
         connection: http.client.HTTPConnection
-        if scheme == "https":
-            connection = http.client.HTTPSConnection(host, port, timeout=min(CONNECT, self._access.timeout), context=self._context)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=min(CONNECT, self._access.timeout))
         try:
+            if scheme == "https":
+                connection = http.client.HTTPSConnection(host, port, timeout=min(CONNECT, self._access.timeout), context=self._context)
+            else:
+                connection = http.client.HTTPConnection(host, port, timeout=min(CONNECT, self._access.timeout))
             connection.connect()
         except ssl.SSLCertVerificationError as exc:
             raise GetFailed(f"its certificate isn't trusted: {exc.verify_message}", final=True, server=True) from None
-        except OSError as exc:
-            raise GetFailed(f"it can't be reached: {_words(exc)}", server=True) from None
+        except _ERRORS as exc:
+            raise _failure("it can't be reached", exc, host) from None
         connection.sock.settimeout(self._access.timeout)
         self._connections[origin] = connection
         return connection
 
     def _moved(self, url: str, response: http.client.HTTPResponse) -> str:
-        target = urllib.parse.urljoin(url, response.headers.get("Location", ""))
         self.close()
+        target = response.headers.get("Location", "")
+        try:
+            target = urllib.parse.urljoin(url, target)
+        except ValueError:
+            raise GetFailed(f"it leads to {_shown(target)!r}, which is no URL", final=True) from None
         if not is_url(target) or not target.startswith(("https://", "http://")) or (url.startswith("https://") and not target.startswith("https://")):
-            raise GetFailed(f"it leads to {public_url(target)!r}, where nothing is asked", final=True)
+            raise GetFailed(f"it leads to {_shown(target)!r}, where nothing is asked", final=True)
         return target
 
     def _begins(self, response: http.client.HTTPResponse, offset: int) -> int:
@@ -190,11 +197,23 @@ class Server:
             return 0
         if response.status == http.HTTPStatus.PARTIAL_CONTENT:
             match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if match and int(match.group(1)) == offset:
+            if match and match.group(1) == str(offset):
                 return offset
         self.close()
         said = f"{response.status} {scrub(response.reason)}".strip()
         raise GetFailed(said, final=response.status not in _LATER, server=response.status in _SERVER)
+
+
+def _failure(said: str, exc: Exception, asked: str) -> GetFailed:
+    """What the network's error means is ``said``; what can't be put on the wire (``asked``) never can be."""
+    if isinstance(exc, OSError) or not isinstance(exc, (ValueError, http.client.InvalidURL)):
+        return GetFailed(f"{said}: {_words(exc)}", server=True)
+    return GetFailed(f"{asked!r} can't be asked: {_words(exc)}", final=True)
+
+
+def _shown(url: str) -> str:
+    """A URL that can be shown, also where its parts can't be told: nothing before an @ or after a question mark then."""
+    return public_url(url) if is_url(url) else scrub(re.split("[?#]", url.rpartition("@")[2])[0])
 
 
 def _words(exc: Exception) -> str:

@@ -11,6 +11,8 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import hashlib
 import os
 import queue
@@ -27,7 +29,7 @@ from .._base.urls import public_url
 from . import manifest as oci
 
 CONNECTIONS = 4
-#: How often in a row something is tried at a mirror without a byte coming.
+#: How often in a row something is tried at a mirror without getting further than ever.
 ATTEMPTS = 4
 #: Bytes that a generation's document has at most.
 DOCUMENT = 256 << 20
@@ -166,12 +168,14 @@ class _Worker:
 
     def blob(self, digest: str, size: int, path: str) -> str:
         """Fetch a blob to ``path``, from where it broke off; why it could not be had, "" when it was."""
-        return self._from_any(lambda server: _continue(server, digest, size, path))
+        by_server: collections.defaultdict[Server, _Reached] = collections.defaultdict(_Reached)
+        return self._from_any(lambda server: _continue(server, digest, size, path, by_server[server]))
 
     def _from_any(self, take: t.Callable[[Server], bool]) -> str:
         """Let ``take`` have it from the first mirror that gives it; each mirror's refusal, "" after a success.
 
-        ``take`` raises GetFailed; it says False when it got on without getting it whole, and is asked again then.
+        ``take`` raises GetFailed; it says False when it got further than ever without getting it whole, and is asked again at once then:
+        it can't say so for ever.
         """
         said = []
         for url, server in self._servers:
@@ -202,10 +206,18 @@ def _path(digest: str) -> str:
     return f"blobs/sha256/{digest[7:]}"
 
 
-def _continue(server: Server, digest: str, size: int, path: str) -> bool:
-    """Go on with a blob where it broke off; whether it's whole and proved now.
+@dataclasses.dataclass
+class _Reached:
+    """What came of one blob at one mirror. ``furthest``: its last byte so far. ``anew``: it was wrong once, and begun anew."""
 
-    :raises GetFailed: nothing came, or something else than it shall be.
+    furthest: int = 0
+    anew: bool = False
+
+
+def _continue(server: Server, digest: str, size: int, path: str, reached: _Reached) -> bool:
+    """Go on with a blob where it broke off; whether it's whole and proved now. False is said when more has come than ever, and once for a new beginning.
+
+    :raises GetFailed: no more came than had come before, or something else than it shall be.
     """
     with open(path, "ab+") as stream:
         stream.seek(0)
@@ -226,13 +238,16 @@ def _continue(server: Server, digest: str, size: int, path: str) -> bool:
                     seen.update(chunk)
                     stream.write(chunk)
             except GetFailed:
-                if at == began:
+                # A mirror that knows no ranges brings the same bytes each time.
+                if at <= max(began, reached.furthest):
                     raise
+                reached.furthest = at
                 return False
         if at == size and "sha256:" + seen.hexdigest() == digest:
             return True
         stream.truncate(0)
-    if began:
+    if began and not reached.anew:
         # Perhaps it was the beginning, which another mirror or a power cut gave us.
+        reached.furthest, reached.anew = 0, True
         return False
     raise GetFailed("what it serves isn't what its name says", final=True)

@@ -17,6 +17,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._base.errors import 
 from ansible_collections.airgap.golang.plugins.module_utils._base.httpget import Access
 from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
+from ansible_collections.airgap.golang.plugins.module_utils._depot.manifest import Layer
 from ansible_collections.airgap.golang.plugins.module_utils._depot.pull import ATTEMPTS, Mirrors
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host
 from ansible_collections.airgap.golang.tests.support.blob_server import BlobServer, private_ca
@@ -112,6 +113,32 @@ def test_a_server_without_ranges_sends_it_from_the_beginning(server: BlobServer,
     assert server.sent == sum(blobs.values()) + 1_000_000
 
 
+def test_a_server_without_ranges_that_always_breaks_off_is_given_up(server: BlobServer, blobs: dict[str, int], arriving: pathlib.Path) -> None:
+    big = largest(blobs)
+    server.ranges = False
+    server.cut = lambda path, before: blobs[big] // 2
+    server.fail = lambda path, before: 404 if before > 20 else 0
+    waits: list[float] = []
+    failed = Mirrors([server.url], Access(), sleep=waits.append).pull({big: blobs[big]}, str(arriving))
+    assert "too early" in failed[big], "it went on for ever"
+    assert len(server.asked) == 1 + ATTEMPTS and len(waits) == ATTEMPTS - 1, "the first time more came than ever, and then never again"
+    assert (arriving / big[7:]).stat().st_size == blobs[big] // 2, "what came is thrown away"
+
+
+def test_a_server_without_ranges_that_breaks_off_later_each_time_is_asked_on(server: BlobServer, blobs: dict[str, int], arriving: pathlib.Path) -> None:
+    server.ranges = False
+    server.cut = lambda path, before: 300_000 * (before + 1) if path == path_of(largest(blobs)) and before < 2 * ATTEMPTS else -1
+    assert mirrors(server).pull(blobs, str(arriving)) == {} and whole(arriving, blobs)
+
+
+def test_a_wrong_beginning_is_fetched_anew_however_often_it_breaks_off(server: BlobServer, blobs: dict[str, int], arriving: pathlib.Path) -> None:
+    big = largest(blobs)
+    (arriving / big[7:]).write_bytes(bytes(blobs[big] - 1000))
+    # The rest comes in two pieces, the whole in ten.
+    server.cut = lambda path, before: -1 if path != path_of(big) or before == 1 else 300_000 if before else 500
+    assert mirrors(server).pull(blobs, str(arriving)) == {} and whole(arriving, blobs)
+
+
 def test_a_busy_server_is_asked_again_and_not_for_ever(server: BlobServer, blobs: dict[str, int], arriving: pathlib.Path) -> None:
     server.fail = lambda path, before: 503 if before < ATTEMPTS - 1 else 0
     assert mirrors(server).pull(blobs, str(arriving)) == {} and whole(arriving, blobs)
@@ -137,6 +164,19 @@ def test_a_mirror_that_lies_is_found_out_and_the_next_one_asked(
         failed = mirrors(liar).pull(blobs, str(arriving))
     assert list(failed) == [big] and "isn't what its name says" in failed[big]
     assert (arriving / big[7:]).stat().st_size == 0, "something unproved stayed"
+
+
+@pytest.mark.parametrize("cuts", [1, 20])
+def test_a_mirror_that_lies_and_breaks_off_is_found_out(
+    server: BlobServer, blobs: dict[str, int], arriving: pathlib.Path, tmp_path: pathlib.Path, cuts: int
+) -> None:
+    big = largest(blobs)
+    half = blobs[big] // 2
+    pathlib.Path(server.top, "blobs/sha256", big[7:]).write_bytes(os.urandom(blobs[big]))
+    server.cut = lambda path, before: half if before % 2 == 0 and before < 2 * cuts else -1
+    failed = mirrors(server).pull({big: blobs[big]}, str(arriving))
+    assert "isn't what its name says" in failed[big] and (arriving / big[7:]).stat().st_size == 0
+    assert [first for _path, first, _agent in server.asked] == ([0, half, 0] if cuts == 1 else [0, half, 0, half])
 
 
 def test_a_mirror_that_is_not_there_is_asked_once(server: BlobServer, blobs: dict[str, int], arriving: pathlib.Path) -> None:
@@ -169,11 +209,28 @@ def test_tls_by_a_private_ca(blobs: dict[str, int], arriving: pathlib.Path, tmp_
         assert all("certificate isn't trusted" in why for why in refused.values()) and not server.asked
         assert mirrors(server, ca=ca.read_text()).pull(blobs, str(arriving)) == {} and whole(arriving, blobs)
         assert mirrors(server, ca=str(ca)).pull(blobs, str(arriving)) == {}
-    with pytest.raises(SpecInvalid, match="no certificates"):
-        mirrors(server, ca="nonsense").pull(blobs, str(arriving))
+        next(arriving.iterdir()).unlink()
+        assert mirrors(server, ca="# Autorité d'Été, Ελλάδα\n" + ca.read_text()).pull(blobs, str(arriving)) == {} and whole(arriving, blobs)
+    for nothing in ("nonsense", "Ελλάδα"):
+        with pytest.raises(SpecInvalid, match="no certificates"):
+            mirrors(server, ca=nothing).pull(blobs, str(arriving))
 
 
-@pytest.mark.parametrize("url", ["ftp://mirror/depot", "mirror", "http://", "http://mirror:port/", "https://mirror/depot?x=1", "https://me:s3cret@mirror/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://mirror/depot",
+        "mirror",
+        "http://",
+        "http://mirror:port/",
+        "https://mirror/depot?x=1",
+        "https://me:s3cret@mirror/",
+        "https://[bad",
+        "https://me:s3cret@[bad/",
+        "https://me:s3cret/s3cret@mirror/",
+        "https://[bad/depot?key=s3cret",
+    ],
+)
 def test_a_mirror_that_cannot_be_meant_is_refused(url: str) -> None:
     with pytest.raises(SpecInvalid) as refusal:
         mirrors(url)
@@ -199,6 +256,12 @@ class Site:
         request = deliver.with_documents(depot, request) if documents else request
         return accept.answer(self.host, request, WISH, way, 0, check, "7" * 32)
 
+    def largest(self) -> Layer:
+        """The largest blob that the host needs."""
+        latest = self.depot.latest()
+        assert latest is not None
+        return max(self.host.plan(latest, WISH).layers, key=lambda layer: layer.size)
+
 
 @pytest.fixture
 def site(tmp_path: pathlib.Path) -> Site:
@@ -222,7 +285,7 @@ def test_without_documents_a_push_says_so(site: Site) -> None:
 
 
 def test_pull_fails_by_name_and_keeps_what_came(site: Site, tmp_path: pathlib.Path) -> None:
-    victim = max((layer for layer in site.host.plan(site.depot.latest(), WISH).layers), key=lambda layer: layer.size)  # type: ignore[arg-type]
+    victim = site.largest()
     with BlobServer(site.depot.path) as server:
         server.cut = lambda path, before: 100 if victim.hex in path and not before else -1
         server.fail = lambda path, before: 404 if victim.hex in path and before else 0
@@ -251,8 +314,57 @@ def test_auto_asks_for_the_rest(site: Site, tmp_path: pathlib.Path) -> None:
     assert told["missing"] == {victim.digest: victim.size} and told["pulled"] == told["transferred"] - victim.size
 
 
-def test_auto_pushes_all_when_no_mirror_is_there(site: Site) -> None:
-    away = mirrors("http://127.0.0.1:1/depot")
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://a..b/",
+        "https://.b/",
+        "http://[",
+        "//[bad/",
+        "http://me:s3cret@[bad/?key=s3cret",
+        "http://me:s3cret@mirror:port/?key=s3cret",
+        "http://a b/",
+        "/dépôt",
+        "/depot/a blob",
+        "",
+    ],
+)
+def test_a_mirror_that_leads_nowhere_fails_for_that_blob_alone(site: Site, location: str) -> None:
+    victim = site.largest()
+    with BlobServer(site.depot.path) as server:
+        server.moved[path_of(victim.digest)] = location
+        with pytest.raises(FetchFailed) as refusal:
+            site.ask(accept.Way("pull", mirrors(server)))
+        assert refusal.value.subject == victim.digest and "s3cret" not in str(refusal.value.failure()) + refusal.value.sentence()
+        server.asked.clear()
+        told = site.ask(accept.Way("auto", mirrors(server)))
+    assert told["missing"] == {victim.digest: victim.size}
+    assert [path for path, _first, _agent in server.asked].count(path_of(victim.digest)) <= 1 or not location, "it was tried again, which is of no use"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 206 \r\nContent-Range: bytes " + b"9" * 5000 + b"-9/*", b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n-5"],
+)
+def test_a_mirror_that_talks_nonsense_fails_for_that_blob_alone(site: Site, answer: bytes) -> None:
+    victim = site.largest()
+    with BlobServer(site.depot.path) as server:
+        server.raw[path_of(victim.digest)] = answer + b"\r\n\r\n"
+        told = site.ask(accept.Way("auto", mirrors(server)))
+    assert told["missing"] == {victim.digest: victim.size}
+
+
+def test_auto_pushes_all_when_a_mirror_leads_nowhere_from_its_documents_on(site: Site) -> None:
+    latest = site.depot.latest()
+    assert latest is not None
+    with BlobServer(site.depot.path) as server:
+        server.moved[path_of(latest.digest)] = "http://a..b/"
+        assert site.ask(accept.Way("auto", mirrors(server))) == {"changed": False, "unknown": True}
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/depot", "https://mirror..example.com/depot", "http://a mirror/depot"])
+def test_auto_pushes_all_when_no_mirror_is_there(site: Site, url: str) -> None:
+    away = mirrors(url)
     assert site.ask(accept.Way("auto", away)) == {"changed": False, "unknown": True}
     told = site.ask(accept.Way("auto", away), documents=True)
     assert told["pulled"] == 0 and sum(told["missing"].values()) == told["transferred"]
