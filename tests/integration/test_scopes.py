@@ -83,10 +83,14 @@ def test_build_carries_what_builds_need(connected: Site, depot: Depot, project: 
 
 
 def test_build_for_two_platforms_carries_both(connected: Site, depot: Depot, project: pathlib.Path) -> None:
-    builds = [{"output": "bin/{os}", "platforms": ["linux/amd64", "windows/amd64"]}]
-    outcome = connected.gather(depot, make_spec(projects=[path_project(project, scope="build", builds=builds)]))
+    platforms = ["linux/amd64", "windows/amd64"]
+    outcome = connected.gather(depot, make_spec(projects=[path_project(project, scope="build", builds=[{"output": "bin/{os}", "platforms": platforms}])]))
     assert zips(outcome) == BUILD | {"github.com/inconshreveable/mousetrap@v1.1.0"}
     assert [build["output"] for build in connected.rehearse(depot).builds] == ["bin/linux", "bin/windows"]
+    # Builds that nobody wrote down need no less.
+    other = connected.branch(depot)
+    assert zips(connected.gather(other, make_spec(projects=[path_project(project, scope="build", platforms=platforms)]))) == zips(outcome)
+    assert sorted(build["platform"] for build in connected.rehearse(other).builds) == platforms
 
 
 def test_a_published_projects_packages_are_looked_at_where_that_is_needed(connected: Site, depot: Depot) -> None:
