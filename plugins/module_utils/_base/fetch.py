@@ -26,11 +26,8 @@ import urllib.parse
 from .attempts import Refusal, by_fault, by_status
 from .errors import AirgapError, CommandFailed, FetchFailed, ToolMissing
 from .network import Authorize, Proxies, Refused, netrc, trusted_certificates
-from .transfers import BULK, HAS_PYCURL, SMALL, URGENT, Answer, Closed, Exchange, Route, Transfers
+from .transfers import BULK, HAS_PYCURL, SMALL, URGENT, Answer, Closed, Exchange, Route, Transfers, tell
 from .urls import bare_url, basic_header, is_url, origin_of, public_url, scheme_of, scrub, userinfo_header
-
-if HAS_PYCURL:
-    pass
 
 #: Bytes that are written, hashed and reported at once; a smaller body is held whole until it's all there.
 CHUNK = 256 << 10
@@ -176,14 +173,14 @@ class _File:
         return downloaded
 
     def discard(self) -> None:
-        """Leave nothing behind of what has failed."""
-        opened = self._descriptor >= 0 or self._told
-        self._close()
+        """Leave nothing behind of what has failed. Nothing is raised: what has failed is to be told, not this."""
+        with contextlib.suppress(OSError):
+            self._close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._part)
         if self._told:
-            self._tell(-self._told)
-        if opened or os.path.lexists(self._part):
-            with contextlib.suppress(OSError):
-                os.unlink(self._part)
+            with contextlib.suppress(Exception):
+                self._tell(-self._told)
 
     def _flush(self) -> None:
         data = b"".join(self._pieces)
@@ -232,7 +229,10 @@ class _File:
 
 
 class _Job:
-    """One thing to get, over all its attempts and redirects. Everything but ``begin`` happens in the transfers' thread."""
+    """One thing to get, over all its attempts and redirects. Everything but ``begin`` happens in the transfers' thread.
+
+    Whatever happens, ``then`` is called: somebody may be waiting for it.
+    """
 
     def __init__(
         self, fetcher: Fetcher, url: str, sink: _Sink, then: t.Callable[[t.Any], None], lane: int, head: bool, stop: t.Optional[threading.Event]
@@ -247,8 +247,7 @@ class _Job:
         self._attempt = 1
         self._hops = 0
         self._credentials: t.Mapping[str, str] = {}
-        self._sent: t.Mapping[str, str] = {}
-        self._anew: t.Optional[t.Mapping[str, str]] = None
+        self._sent: t.Optional[t.Mapping[str, str]] = None
         self._asked_anew = False
         self._fresh = False
 
@@ -257,10 +256,12 @@ class _Job:
         try:
             self._here, self._hops = self._url, 0
             self._sink.begin()
-            self._sent = self._anew if self._anew is not None else self._fetcher.credentials(self._url)
+            if self._sent is None:
+                # Asked once: who knows them may take its time, and a later attempt is the transfers' thread's.
+                self._sent = self._fetcher.credentials(self._url)
             self._credentials = self._sent
             self._ask(after)
-        except (Refusal, AirgapError, Closed) as exc:
+        except Exception as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
             self._end(exc)
 
     def _ask(self, after: float = 0.0) -> None:
@@ -291,14 +292,24 @@ class _Job:
         except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
             self._end(exc)
             return
-        self._then(result)
+        tell(self._then, result)
 
     def _move(self, answer: Answer) -> None:
         """Go where a redirect leads, by our rules."""
         here = self._here
-        there = urllib.parse.urljoin(bare_url(here), answer.headers["location"])
+        there = answer.headers["location"]
+        if there.startswith("//"):
+            # With its scheme, it's seen by ``scrub``.
+            there = f"{scheme_of(here)}:{there}"
+        with contextlib.suppress(ValueError):
+            there = urllib.parse.urljoin(bare_url(here), there)
         if not is_url(there):
-            raise Refusal(f"it redirects to {scrub(there)}, which is no URL", status=answer.status, final=True)
+            raise Refusal(
+                f"it redirects to {re.split('[?#]', scrub(there))[0]}, which is no URL",
+                status=answer.status,
+                final=True,
+                hint="tell those who run that server, or take another URL",
+            )
         if scheme_of(there) not in ("http", "https") or (scheme_of(here), scheme_of(there)) == ("https", "http"):
             raise Refusal(f"it redirects from {scheme_of(here)} to {public_url(there)}", status=answer.status, final=True)
         self._hops += 1
@@ -313,37 +324,41 @@ class _Job:
 
     def _end(self, exc: BaseException) -> None:
         """Try again, or give up."""
-        if isinstance(exc, Refusal) and not exc.final and self._attempt < self._fetcher.attempts:
-            wait = self._fetcher.wait(self._attempt, exc)
-            self._attempt += 1
-            self.begin(wait)
-            return
-        if isinstance(exc, Refusal) and exc.head and not self._asked_anew and self._fetcher.may_ask_anew(self._url):
-            self._asked_anew = True
-            # Who knows the credentials may be a program that takes its time, and this thread serves all transfers.
-            threading.Thread(target=self._authorize_anew, args=(exc,), name="credentials", daemon=True).start()
-            return
+        try:
+            if isinstance(exc, Refusal) and not exc.final and self._attempt < self._fetcher.attempts:
+                wait = self._fetcher.wait(self._attempt, exc)
+                self._attempt += 1
+                self.begin(wait)
+                return
+            if isinstance(exc, Refusal) and exc.head and not self._asked_anew and self._fetcher.may_ask_anew(self._url):
+                self._asked_anew = True
+                # Who knows the credentials may be a program that takes its time, and this thread serves all transfers.
+                threading.Thread(target=self._authorize_anew, args=(exc,), name="credentials", daemon=True).start()
+                return
+        except Exception as other:  # pylint: disable=broad-except  # whoever waits must hear of it
+            exc = other
         self._give_up(exc)
 
     def _authorize_anew(self, refusal: Refusal) -> None:
         """One more try, where a refusal brings other credentials to light."""
         try:
-            self._anew = self._fetcher.credentials(self._url, Refused(refusal.status or 0, refusal.head, self._sent))
+            anew = self._fetcher.credentials(self._url, Refused(refusal.status or 0, refusal.head, self._sent or {}))
         except CommandFailed as exc:
             refusal.hint = exc.sentence()
             self._give_up(refusal)
         except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
             self._give_up(exc)
         else:
-            if self._anew == self._sent:
+            if anew == self._sent:
                 self._give_up(refusal)
             else:
+                self._sent = anew
                 self.begin()
 
     def _give_up(self, exc: BaseException) -> None:
         if isinstance(self._sink, _File):
             self._sink.discard()
-        self._then(_explained(exc, self._url, self._attempt))
+        tell(self._then, _explained(exc, self._url, self._attempt))
 
 
 def _explained(exc: BaseException, url: str, attempts: int = 1) -> BaseException:
@@ -479,18 +494,27 @@ class Fetcher:
     ) -> None:
         """``download``, but nobody waits for it: thousands can be begun at once.
 
-        :param then: gets what ``download`` would have returned or raised. It, ``on_bytes`` and ``check`` are called by the thread that does
-            all transfers, so they are quick, and wait for nothing.
+        :param then: gets what ``download`` would have returned or raised, and then what it raises itself. It, ``on_bytes`` and ``check`` are
+            called by the thread that does all transfers, so they are quick, and wait for nothing. It can begin another.
         :param stop: once it's set, what hasn't begun isn't.
         """
         sink = _File(dest, on_bytes, check)
-        if scheme_of(url) != "file":
-            _Job(self, url, sink, then, BULK if bulk else SMALL, False, stop).begin()
+        if scheme_of(url) == "file":
+            self._aside(self._read_then, url, sink, then, stop)
             return
+        job = _Job(self, url, sink, then, BULK if bulk else SMALL, False, stop)
+        if self.transfers.is_this_thread() and self.may_ask_anew(url):
+            # Who authorizes may take its time, for the first URL above all.
+            self._aside(job.begin)
+        else:
+            job.begin()
+
+    def _aside(self, work: t.Callable[..., None], *arguments: t.Any) -> None:
+        """Have it done by a thread that may wait."""
         with self._lock:
             if self._readers is None:
                 self._readers = concurrent.futures.ThreadPoolExecutor(4, thread_name_prefix="read")
-            self._readers.submit(self._read_then, url, sink, then, stop)
+            self._readers.submit(work, *arguments)
 
     def _read_then(self, url: str, sink: _File, then: t.Callable[[Outcome], None], stop: t.Optional[threading.Event]) -> None:
         try:
@@ -500,7 +524,7 @@ class Fetcher:
         except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
             sink.discard()
             outcome = _explained(exc, url)
-        then(outcome)
+        tell(then, outcome)
 
     def _waited(self, url: str, sink: _Sink, lane: int = URGENT, head: bool = False) -> t.Any:
         if scheme_of(url) == "file":

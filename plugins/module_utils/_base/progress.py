@@ -8,6 +8,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import typing as t
@@ -18,10 +19,13 @@ Sink = t.Callable[[str], None]
 
 
 def to_file(path: str) -> Sink:
-    """A sink that appends whole lines to a file, which another process may be following."""
+    """A sink that appends whole lines to a file, which another process may be following.
+
+    A line that can't be written is lost: no work ends for want of it.
+    """
 
     def write(line: str) -> None:
-        with open(path, "a", encoding="utf-8") as stream:
+        with contextlib.suppress(OSError), open(path, "a", encoding="utf-8") as stream:
             stream.write(line + "\n")
 
     return write

@@ -32,6 +32,8 @@ try:
 except ImportError:
     HAS_PYCURL = False
 
+T = t.TypeVar("T")
+
 #: Exchanges over one HTTP/2 connection at once; servers allow 100 and more.
 STREAMS = 96
 #: The most of an answer's body that is kept when it isn't the thing that was asked for.
@@ -71,6 +73,8 @@ class Answer:
 class Exchange:
     """One request. ``write`` gets the body of a 200 in pieces; what it raises ends the exchange, and is what ``then`` gets.
 
+    What ``then`` raises it gets too: it's called a second time.
+
     :param lane: URGENT before SMALL before BULK.
     :param headers: whole lines.
     :param fresh: over a new connection, since the last one may be dead.
@@ -90,6 +94,20 @@ class Exchange:
 
 class Closed(Exception):
     """The transfers were closed before this exchange was done."""
+
+
+def tell(then: t.Callable[[t.Union[T, BaseException]], None], outcome: t.Union[T, BaseException]) -> None:
+    """Call ``then`` with what came of something; once more with what it raises itself, or whoever waits would wait for ever.
+
+    No ``Exception`` is raised: others wait for the thread that calls this.
+    """
+    try:
+        then(outcome)
+    except BaseException as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
+        with contextlib.suppress(Exception):
+            then(exc)
+        if not isinstance(exc, Exception):
+            raise
 
 
 class _Slot:
@@ -258,12 +276,17 @@ class Transfers:
         with self._lock:
             if self._closing:
                 raise Closed
-            self._inbox.append((exchange, after))
             if self._thread is None:
                 self._ours, self._theirs = socket.socketpair()
-                self._thread = threading.Thread(target=self._run, name="transfers", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="transfers", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._inbox.append((exchange, after))
         self._wake()
+
+    def is_this_thread(self) -> bool:
+        """Whether the caller is the transfers' thread."""
+        return threading.current_thread() is self._thread
 
     def close(self) -> None:
         """End everything; what hasn't been done gets ``Closed``."""
@@ -277,7 +300,7 @@ class Transfers:
 
     def _wake(self) -> None:
         # Whoever finds it signalled already comes before the thread looks into the inbox.
-        if not self._signalled and threading.current_thread() is not self._thread:
+        if not self._signalled and not self.is_this_thread():
             self._signalled = True
             # Closed in between: then the thread has handed out everything already.
             with contextlib.suppress(OSError):
@@ -294,7 +317,10 @@ class Transfers:
             failed = exc
         with self._lock:
             self._closing = True
-        self._end(failed)
+        self._tell_all(failed)
+        # It may have failed before it had opened anything.
+        with contextlib.suppress(Exception):
+            self._release()
 
     def _open(self) -> None:
         self._epoll = select.epoll()
@@ -371,14 +397,14 @@ class Transfers:
                 while waiting and self._may_run(lanes, bulk):
                     exchange = waiting.popleft()
                     if exchange.stop is not None and exchange.stop.is_set():
-                        exchange.then(Closed())
+                        tell(exchange.then, Closed())
                         continue
                     try:
                         slot = lanes.idle[bulk].pop() if lanes.idle[bulk] else _Slot(route, self._connect_timeout, bulk)
                         slot.load(exchange, now)
                         self._multi.add_handle(slot.curl)
                     except Exception as exc:  # pylint: disable=broad-except  # whoever waits must hear of it
-                        exchange.then(exc)
+                        tell(exchange.then, exc)
                         continue
                     self._active[slot.curl] = slot
                     lanes.running[bulk] += 1
@@ -407,33 +433,39 @@ class Transfers:
         lanes = self._routes[exchange.route]
         if fault is None and not slot.bulk and slot.curl.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2_0:
             lanes.multiplexed = True
-        del self._active[slot.curl]
         self._multi.remove_handle(slot.curl)
+        # Until here it's told by ``_tell_all``, should libcurl fail.
+        del self._active[slot.curl]
         slot.exchange = slot.raised = None
         lanes.running[slot.bulk] -= 1
         lanes.idle[slot.bulk].append(slot)
-        exchange.then(answer)
+        tell(exchange.then, answer)
 
     def _end_silent(self, now: float) -> None:
         for slot in list(self._active.values()):
             if slot.is_silent(now, self._connect_timeout, self._read_timeout):
                 self._finish(slot, (pycurl.E_OPERATION_TIMEDOUT, f"timed out: nothing came for {self._read_timeout:g} seconds"))
 
-    def _end(self, why: BaseException) -> None:
-        for slot in list(self._active.values()):
-            slot.raised = slot.raised or why
-            self._finish(slot, None)
-        for lanes in self._routes.values():
-            for slot in itertools.chain(*lanes.idle):
-                slot.curl.close()
-        self._multi.close()
-        self._epoll.close()
+    def _tell_all(self, why: BaseException) -> None:
+        """Whoever waits hears of it before anything is cleared up, since that can fail too."""
+        for slot in self._active.values():
+            tell(t.cast(Exchange, slot.exchange).then, slot.raised or why)
         pending = [exchange for _moment, _number, exchange in self._timers] + [exchange for exchange, _after in self._inbox]
         for lanes in self._routes.values():
             for waiting in lanes.waiting:
                 pending += waiting
         for exchange in pending:
-            exchange.then(why)
+            tell(exchange.then, why)
+
+    def _release(self) -> None:
+        for slot in self._active.values():
+            self._multi.remove_handle(slot.curl)
+            slot.curl.close()
+        for lanes in self._routes.values():
+            for slot in itertools.chain(*lanes.idle):
+                slot.curl.close()
+        self._multi.close()
+        self._epoll.close()
 
 
 def _as_libcurl_says(happened: int) -> int:

@@ -199,6 +199,8 @@ class GoAuth:
                 faults.append(exc)
             except AirgapError as exc:
                 faults.append(CommandFailed(f"{method.name}: {exc.message}", subject="GOAUTH", hint=exc.hint))
+            except OSError as exc:
+                faults.append(_failed(method, f"it can't be run: {exc.strerror}"))
         return faults[::-1]
 
     def _keep(self, url: str, headers: Headers) -> None:
@@ -210,7 +212,7 @@ class GoAuth:
     @staticmethod
     def _ask_command(method: Method, url: str, refused: t.Optional[Refused]) -> list[tuple[str, dict[str, str]]]:
         argv = [*method.words, url] if url else method.words
-        answer = process.run(argv, stdin=refused.head.encode() if refused else None, timeout=PATIENCE, check=False, what=method.name)
+        answer = process.run(argv, stdin=refused.head.encode("utf-8", "surrogateescape") if refused else None, timeout=PATIENCE, check=False, what=method.name)
         if answer.status != 0:
             raise _failed(method, f"it ended with status {answer.status}")
         try:

@@ -204,6 +204,26 @@ def test_a_helper_that_fails_is_told_when_it_was_needed(helper: Helper, home: pa
         GoAuth(str(home / "absent"))("https://a.example/m", refused())
 
 
+@pytest.mark.parametrize(("mode", "text", "why"), [(0o644, "#!/bin/sh\n", "Permission denied"), (0o755, "\0\0\0\0", "Exec format error")])
+def test_a_helper_that_cannot_be_run_has_failed(helper: Helper, home: pathlib.Path, mode: int, text: str, why: str) -> None:
+    helper.path.write_text(text)
+    helper.path.chmod(mode)
+    auth = GoAuth(f"netrc; {helper.path} {SECRET}")
+    assert auth("https://a.example/m") == {}
+    with pytest.raises(CommandFailed, match=f"helper: it can't be run: {why}") as caught:
+        auth("https://a.example/m", refused())
+    assert "by hand" in caught.value.hint and SECRET not in repr((caught.value.sentence(), caught.value.failure()))
+    (home / ".netrc").write_text("machine a.example login a password b\n")
+    assert auth("https://a.example/m", refused()) == basic("a:b")
+
+
+def test_a_helper_gets_a_server_s_bytes(helper: Helper) -> None:
+    helper.answers("https://a.example\n\nX: y\n\n", for_url=True)
+    head = HEAD.replace("Bearer", 'Basic realm="Entrep\udcf4t"')
+    assert GoAuth(str(helper.path))("https://a.example/m", Refused(401, head, {})) == {"X": "y"}
+    assert pathlib.Path(f"{helper.path}.stdin").read_bytes() == head.encode("utf-8", "surrogateescape")
+
+
 def test_git_s_helpers_are_asked_for_a_url_and_told_of_a_refusal(home: pathlib.Path) -> None:
     store = home / "store"
     store.write_text(f"https://gopher:{SECRET}@a.example\n")

@@ -71,5 +71,14 @@ def test_lines_of_many_threads_stay_whole(tmp_path: pathlib.Path) -> None:
     assert len(lines) > 100 and all(line.startswith("x ") and line.endswith("n)") for line in lines)
 
 
+def test_lines_that_cannot_be_written_end_no_work(tmp_path: pathlib.Path) -> None:
+    ticks = iter(range(10_000))
+    for path in (tmp_path / "gone" / "lines", pathlib.Path("/dev/full")):
+        stage = Reporter(to_file(str(path)), lambda: next(ticks) * INTERVAL).stage("x", 2)
+        stage.advance(1)
+        stage.advance(1)
+        assert stage.render().startswith("x 2 of 2")
+
+
 def test_nobody_listening_costs_nothing() -> None:
     Reporter().stage("x", 1).advance(1)

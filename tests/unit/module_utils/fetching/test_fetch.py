@@ -201,6 +201,15 @@ def test_redirects(server: Server, fetcher: Fetcher) -> None:
         fetcher.get(server.url("/port"))
 
 
+@pytest.mark.parametrize("location", ["http://user:hunter2@[bad/x?token=hunter2", "//user:hunter2@[bad/x#hunter2", "http://\u212a\u2100/?hunter2"])
+def test_a_redirect_to_what_is_no_url(server: Server, fetcher: Fetcher, waits: list[float], location: str) -> None:
+    server.script["/a"] = [Reply(302, headers={"Location": location.encode().decode("latin-1")})]
+    with pytest.raises(NotFetched, match="it redirects to http://.*, which is no URL") as failed:
+        fetcher.get(server.url("/a"))
+    assert "hunter2" not in repr((failed.value.message, failed.value.failure())) and failed.value.hint
+    assert (failed.value.status, failed.value.attempts) == (302, 1) and waits == []
+
+
 def test_a_disk_that_refuses_is_no_reason_to_fetch_again(server: Server, fetcher: Fetcher, waits: list[float], tmp_path: pathlib.Path) -> None:
     server.script["/a"] = [Reply()]
     (tmp_path / "file").touch()
