@@ -586,10 +586,9 @@ class Fetcher:
         if origin[0] not in ("http", "https"):
             raise Refusal(f"URLs of the scheme {origin[0]!r} can't be fetched", final=True, hint="use https, http or file")
         proxy = self._proxies.for_url(url)
-        if proxy and scheme_of(proxy) not in ("http", "https"):
-            raise Refusal(
-                f"the proxy {public_url(proxy)} is none that speaks HTTP", final=True, hint="set HTTPS_PROXY and HTTP_PROXY to an http:// or https:// URL"
-            )
+        if proxy and (not is_url(proxy) or scheme_of(proxy) not in ("http", "https")):
+            shown = public_url(proxy) if is_url(proxy) else "that the environment names"
+            raise Refusal(f"the proxy {shown} is none that speaks HTTP", final=True, hint="set HTTPS_PROXY and HTTP_PROXY to an http:// or https:// URL")
         trust = ""
         if "https" in (origin[0], scheme_of(proxy)):
             if self._trust is None:

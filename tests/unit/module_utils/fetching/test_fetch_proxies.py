@@ -61,10 +61,11 @@ def test_proxies_that_refuse(trusted: Server, server: Server, forward: ForwardPr
         with pytest.raises(NotFetched, match="503") as failed:
             fetcher.get(trusted.url("/a"))
         assert failed.value.attempts == 3
-    monkeypatch.setenv("https_proxy", f"socks5://user:{SECRET}@127.0.0.1:1")
-    with Fetcher() as fetcher, pytest.raises(NotFetched, match="none that speaks HTTP") as failed:
-        fetcher.get(trusted.url("/a"))
-    assert SECRET not in failed.value.message
+    for unfit in (f"socks5://user:{SECRET}@127.0.0.1:1", f"http://user:{SECRET}@[127.0.0.1"):
+        monkeypatch.setenv("https_proxy", unfit)
+        with Fetcher() as fetcher, pytest.raises(NotFetched, match="none that speaks HTTP") as failed:
+            fetcher.get(trusted.url("/a"))
+        assert SECRET not in failed.value.message
 
 
 def test_no_proxy(server: Server, forward: ForwardProxy, monkeypatch: pytest.MonkeyPatch) -> None:
