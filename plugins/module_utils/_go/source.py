@@ -147,6 +147,8 @@ def clone(url: str, ref: str, commit: str, dest: str) -> None:
     bare, credentials = split_credentials(url)
     try:
         _git(["init", "-q"], "git init", dest)
+        # Submodules' relative URLs mean places beside the origin's.
+        _git(["remote", "add", "--", "origin", bare], "git remote add", dest)
         try:
             _git(["fetch", "-q", "--depth", "1", "--", bare, commit], "git fetch", dest, credentials)
         except CommandFailed:

@@ -189,6 +189,32 @@ def test_a_commit_that_is_nowhere_is_refused(repository: str, tmp_path: pathlib.
         source.clone(repository, "x", "0" * 40, str(tmp_path / "clone"))
 
 
+def test_submodules_may_be_beside_the_repository(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    # Since git 2.38.1 a submodule's files may not come from this machine, unless that is said.
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file")
+
+    def git(name: str, *arguments: str) -> None:
+        argv = ["git", "-c", "user.name=a", "-c", "user.email=a@b.example", "-C", str(tmp_path / name), *arguments]
+        subprocess.run(argv, check=True, capture_output=True)
+
+    for name, submodules in (("deep", []), ("lib", ["deep"]), ("app", ["lib"])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+        git(name, "init", "--quiet", "--initial-branch=main")
+        # What git's own submodule command takes for a place beside the origin's.
+        git(name, "remote", "add", "origin", f"file://{tmp_path}/{name}")
+        for submodule in submodules:
+            git(name, "submodule", "--quiet", "add", f"../{submodule}", f"sub/{submodule}")
+        git(name, "add", "--all")
+        git(name, "commit", "--quiet", "--no-gpg-sign", "--message=x")
+    url = f"file://{tmp_path}/app"
+    dest = tmp_path / "clone" / "app"
+    source.clone(url, "main", source.git_commit(url, "main"), str(dest))
+    assert [(dest / path).read_text() for path in ("file", "sub/lib/file", "sub/lib/sub/deep/file")] == ["app", "lib", "deep"]
+
+
 def test_gits_words_are_shown_without_passwords(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FetchFailed) as caught:
         source.git_commit(f"https://gopher:hunter2@127.0.0.1:1{tmp_path}", "main")
