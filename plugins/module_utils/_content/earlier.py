@@ -85,9 +85,12 @@ class EarlierGenerations:
         public: set[Version] = set()
         for generation in self._generations:
             head = generation.config["go"].get("sumdb") or {}
+            if head.get("name") != name:
+                # What another database has records of may be nothing that this one should hear of.
+                continue
+            public.update((str(module["path"]), str(module["version"])) for module in generation.config["modules"] if module["public"])
             at = os.path.join(self._depot.tree(generation.ref), "proxy", "sumdb", name)
-            if head.get("name") == name and os.path.isdir(at):
+            if os.path.isdir(at):
                 directory = at
                 heads.update(head["older"])
-            public.update((str(module["path"]), str(module["version"])) for module in generation.config["modules"] if module["public"])
         return Earlier(directory, tuple(sorted(heads)), frozenset(public))

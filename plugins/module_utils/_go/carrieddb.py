@@ -19,7 +19,7 @@ from . import gosum
 from .goproxy import ABSENT, matches
 from .hashcheck import check_lines
 from .snapshotcheck import Record
-from .store import ModuleStore, Version
+from .store import Key, ModuleStore, Version
 from .sumdb import Snapshot, parse_gosumdb
 
 
@@ -37,11 +37,15 @@ class Earlier:
 
 @dataclasses.dataclass(frozen=True)
 class CarriedDatabase:
-    """A finished snapshot: the proved ``records``, and ``head`` as a generation's config says it ({} when GOSUMDB is off, or when nothing needs it)."""
+    """A finished snapshot: the proved ``records``, and ``head`` as a generation's config says it ({} when GOSUMDB is off, or when nothing needs it).
+
+    ``absent``: how the database said that it doesn't know some of the versions, which go.sum has to vouch for then.
+    """
 
     records: t.Mapping[Version, Record]
     head: t.Mapping[str, t.Any]
     warnings: tuple[str, ...] = ()
+    absent: t.Optional[FetchFailed] = None
 
 
 def without_url(gosumdb_setting: str) -> str:
@@ -64,7 +68,7 @@ def carry(
 ) -> CarriedDatabase:
     """Write the snapshot for all public modules of ``versions`` into ``directory``, as it's called below sumdb/ in a GOPROXY.
 
-    ``store`` may still be getting them.
+    ``store`` may still be getting them: what go.sum has to vouch for is to be looked at again (``refuse_unvouched``) when all is there.
 
     :param gosumdb_setting: GOSUMDB. ``nosumdb``: GONOSUMDB, whose modules the database is not asked about.
     :param earlier: what went to hosts before, by the database's name.
@@ -100,16 +104,32 @@ def carry(
     try:
         return build(public)
     except FetchFailed as exc:
-        unknown = {(str(entry["module"]), str(entry["version"])) for entry in exc.details if entry.get("module") and entry.get("status") in ABSENT}
-        if not unknown or len(unknown) < len(exc.details) or not all(_vouched(version, sums) for version in unknown):
+        unknown = _unknown(exc)
+        if not unknown or len(unknown) < len(exc.details) or not all(_vouched(version, sums, store.files) for version in unknown):
             raise
+        absent = exc
     # What go.sum vouches for and the database doesn't know is private, whatever GOPRIVATE says.
     built = build([version for version in public if version not in unknown])
     names = ", ".join("@".join(version) for version in sorted(unknown))
     return dataclasses.replace(
-        built, warnings=(f"the checksum database doesn't know {names}: go.sum alone vouches for them; set GOPRIVATE for such modules",)
+        built, warnings=(f"the checksum database doesn't know {names}: go.sum alone vouches for them; set GOPRIVATE for such modules",), absent=absent
     )
 
 
-def _vouched(version: Version, sums: t.Mapping[gosum.Key, str]) -> bool:
-    return version in sums or (version[0], version[1] + "/go.mod") in sums
+def refuse_unvouched(store: ModuleStore, sums: t.Mapping[gosum.Key, str], database: CarriedDatabase) -> None:
+    """Look again at what the database doesn't know, now that ``store`` has all files: which zips are needed is known later than which versions.
+
+    :raises FetchFailed: what the database said, where no go.sum has the hash of some file.
+    """
+    if database.absent and not all(_vouched(version, sums, store.files) for version in _unknown(database.absent)):
+        raise database.absent
+
+
+def _unknown(failure: FetchFailed) -> set[Version]:
+    return {(str(entry["module"]), str(entry["version"])) for entry in failure.details if entry.get("module") and entry.get("status") in ABSENT}
+
+
+def _vouched(version: Version, sums: t.Mapping[gosum.Key, str], files: t.Container[Key]) -> bool:
+    """Whether go.sum knows a version, and has the hash of each of its ``files``: that of a go.mod says nothing of a zip."""
+    lines = {"zip": version, "mod": (version[0], version[1] + "/go.mod")}
+    return any(line in sums for line in lines.values()) and all(line in sums for ext, line in lines.items() if (*version, ext) in files)
