@@ -14,6 +14,7 @@ import typing as t
 import urllib.parse
 
 from .._base.errors import SpecInvalid
+from .._base.urls import ENCODE, url_fault
 from .._go.build import Build
 from .._go.escape import check_module, is_exact, parse_at
 from .._go.toolchain import host_platform
@@ -80,12 +81,18 @@ def parse(params: Entry, platform: str = "") -> Spec:
 
 def passwords(params: Entry) -> set[str]:
     """The passwords (or tokens) in the URLs that a user gave: never to be shown."""
-    urls = re.split(r"[,|]", str(params.get("goproxy") or ""))
+    goproxy = str(params.get("goproxy") or "")
+    given = [(goproxy, entry if "://" in entry else f"https://{entry}") for entry in re.split(r"[,|]", goproxy)]
+    urls = str(params.get("gosumdb") or "").split()[1:]
     urls += [str(_dictionary(entry.get("source")).get("git") or "") for entry in params.get("projects") or []]
     urls += [str(entry.get(key) or "") for key in ("source", "git") for entry in [*(params.get("files") or []), *(params.get("toolchains") or [])]]
     found: set[str] = set()
-    for url in urls:
-        userinfo = re.match(r"\s*https?://([^/\s?#]*)@", url)
+    for whole, url in given + [(url, url) for url in urls]:
+        userinfo = re.match(r"\s*https?://([^/\s?#]*)@", url, re.IGNORECASE)
+        if re.match(r"\s*https?://.", url, re.IGNORECASE) and url_fault(url.strip()):
+            # It's refused, and until then nobody can tell where its password ends.
+            found.add(whole)
+            userinfo = re.match(r"\s*https?://(.*)@", url, re.IGNORECASE)
         if userinfo:
             user, colon, password = userinfo.group(1).partition(":")
             secret = password if colon else user
@@ -149,10 +156,19 @@ def _hash(entry: Entry, where: str) -> str:
     return sha256
 
 
+def _check_url(value: str, where: str, what: str) -> str:
+    """A URL, or what has no parts that could be wrong: a path, or git's own user@host:path."""
+    fault = url_fault(value) if "://" in value else ""
+    if fault:
+        raise _refuse(where, f"the URL that is its {what} can't be meant: {fault}", ENCODE)
+    return value
+
+
 def _toolchain(entry: Entry, platform: str) -> Toolchain:
     version = str(entry.get("version") or "")
     version = version[2:] if version.startswith("go") else version
-    where = f"toolchain {version or entry}"
+    # Not the whole entry: its source may hold a password.
+    where = f"toolchain {version or '(without a version)'}"
     if not _GO_VERSION.fullmatch(version):
         raise _refuse(where, "it has no Go version", "write the whole version and quote it: version: '1.26.8'")
     platforms = _platforms(entry.get("platforms") or [platform], where)
@@ -163,7 +179,7 @@ def _toolchain(entry: Entry, platform: str) -> Toolchain:
         sha256 = _hash(entry, where)
         if not sha256:
             raise _refuse(where, "its source has no sha256", "write what the release's page says")
-        archive = Archive(str(entry["source"]), sha256)
+        archive = Archive(_check_url(str(entry["source"]), where, "source"), sha256)
     return Toolchain(full_version(version), platforms, archive)
 
 
@@ -226,6 +242,7 @@ def _source(entry: Entry, where: str) -> dict[str, str]:
     if "module" in source:
         check_module(source["module"])
         _check_query(source["version"], where)
+    _check_url(source.get("git", ""), where, "source")
     if "path" in source:
         source["path"] = os.path.abspath(os.path.expanduser(source["path"]))
     if entry.get("exclude") and "path" not in source:
@@ -345,7 +362,7 @@ def _file(entry: Entry) -> CarriedFile:
     if bool(source) == bool(git) or bool(git) != bool(ref):
         raise _refuse(where, "it has no source, or two", "it must say source (a file, a directory or a URL), or git with ref")
     sha256 = _hash(entry, where)
-    file = CarriedFile(git or source, dest, sha256, ref)
+    file = CarriedFile(_check_url(git or source, where, "git" if git else "source"), dest, sha256, ref)
     if file.is_url and not sha256:
         raise _refuse(where, "its source is a URL and it has no sha256", "write what the file must be: sha256sum prints it")
     if git and sha256:

@@ -15,7 +15,7 @@ import typing as t
 from .._base.errors import AirgapError
 from .._base.fetch import Fetcher
 from .escape import proxy_path
-from .goproxy import ABSENT, Entry, matches
+from .goproxy import ABSENT, Entry, matches, under
 from .store import Key
 
 
@@ -80,7 +80,7 @@ class Estimate:
             if entry.kind == "off":
                 break
             try:
-                return self._fetcher.size(f"{entry.url}/{proxy_path(*key)}")
+                return self._fetcher.size(under(entry.url, proxy_path(*key)))
             except AirgapError as exc:
                 last = exc
                 if not entry.any_error and getattr(exc, "status", None) not in ABSENT:

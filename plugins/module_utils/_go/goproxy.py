@@ -27,7 +27,7 @@ from .._base.fetch import Downloaded, Fetcher, NotFetched, Outcome
 from .._base.files import link_or_copy, sha256_of
 from .._base.flight import Flights
 from .._base.process import Finished, run
-from .._base.urls import public_url, scrub
+from .._base.urls import ENCODE, public_url, scrub, url_fault
 from .advice import advice
 from .command import whole_environment
 from .escape import EXTENSIONS, check_module, escape_path, is_exact, proxy_path, unescape_version
@@ -73,7 +73,7 @@ DIRECT = Entry("direct")
 def parse_chain(value: str) -> list[Entry]:
     """Read a GOPROXY value. What follows ``direct`` or ``off`` is ignored, as Go ignores it.
 
-    :raises SpecInvalid: an entry is no http, https or file URL, or there is none.
+    :raises SpecInvalid: an entry is no http, https or file URL, or there is none. It's named by its number, since it may hold a password.
     """
     chain: list[Entry] = []
     for text, separator in re.findall(r"([^,|]*)([,|]?)", value):
@@ -85,29 +85,23 @@ def parse_chain(value: str) -> list[Entry]:
             break
         if re.search(r"[.:/]", text) and ":/" not in text and not text.startswith("/"):
             text = "https://" + text
-        chain.append(Entry("url", _checked(text).rstrip("/"), separator == "|"))
+        chain.append(Entry("url", _checked(text, len(chain) + 1).rstrip("/"), separator == "|"))
     if not chain:
         raise SpecInvalid("GOPROXY has no entries", subject="GOPROXY", expected="a list of URLs, direct or off", hint="see go help goproxy")
     return chain
 
 
-def _checked(url: str) -> str:
-    fault = ""
-    try:
+def _checked(url: str, number: int) -> str:
+    fault = url_fault(url)
+    hint = ENCODE if fault else "see go help goproxy"
+    if not fault:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https", "file"):
             fault = "it must be an https, http or file URL"
         elif parts.scheme == "file" and (parts.netloc or parts.query or parts.fragment):
             fault = "a file URL here has a path and nothing else"
-        elif parts.scheme != "file" and not parts.hostname:
-            fault = "it has no host"
-        elif parts.port == 0:
-            fault = "it has no port that can be"
-    except ValueError as exc:
-        fault = str(exc)
     if fault:
-        shown = scrub(url)
-        raise SpecInvalid(f"GOPROXY entry {shown!r}: {fault}", subject="GOPROXY", found=shown, hint="see go help goproxy")
+        raise SpecInvalid(f"GOPROXY entry {number}: {fault}", subject="GOPROXY", expected="an https, http or file URL", hint=hint)
     return url
 
 
@@ -211,14 +205,28 @@ class Upstream:
     :param noproxy_patterns: GONOPROXY (which is GOPRIVATE where it isn't set).
     :param direct: asked where Go would ask version control.
     :param sumdb_url: the checksum database's own URL, for when no proxy has it; None when there is none to ask.
+    :param sumdb_explicit: GOSUMDB itself says that URL: then, as with Go, no proxy is asked for the database.
+    :raises SpecInvalid: the database's URL can't be meant.
     """
 
-    def __init__(self, chain: t.Sequence[Entry], noproxy_patterns: str, fetcher: Fetcher, direct: Direct, sumdb_url: t.Optional[str] = None) -> None:
+    def __init__(
+        self,
+        chain: t.Sequence[Entry],
+        noproxy_patterns: str,
+        fetcher: Fetcher,
+        direct: Direct,
+        sumdb_url: t.Optional[str] = None,
+        sumdb_explicit: bool = False,
+    ) -> None:
+        fault = url_fault(sumdb_url or "")
+        if fault:
+            raise SpecInvalid(f"the URL in GOSUMDB can't be meant: {fault}", subject="GOSUMDB", hint=ENCODE)
         self._chain = tuple(chain)
         self._noproxy = noproxy_patterns
         self._fetcher = fetcher
         self._direct = direct
         self._sumdb_url = sumdb_url
+        self._sumdb_explicit = sumdb_explicit
         self._sumdb_bases: Flights[str, str] = Flights()
 
     def fetch(self, module: str, version: str, ext: str, dest: str, on_bytes: t.Optional[t.Callable[[int], None]] = None) -> Downloaded:
@@ -232,7 +240,7 @@ class Upstream:
         path = proxy_path(module, version, ext)
 
         def from_url(base: str) -> Downloaded:
-            url = _under(base, path)
+            url = under(base, path)
             return self._fetcher.download(url, dest, on_bytes, _no_nonsense(url, ext, version), ext == "zip")
 
         return self._walk(module, _label(module, version, ext), from_url, lambda: self._from_direct(module, version, ext, dest))
@@ -260,7 +268,7 @@ class Upstream:
         def ask() -> None:
             entry = entries[len(said)]
             if entry.kind == "url":
-                url = _under(entry.url, path)
+                url = under(entry.url, path)
                 self._fetcher.begin(url, dest, answered, on_bytes, _no_nonsense(url, ext, version), ext == "zip", stop)
             elif entry.kind == "off":
                 answered(_off())
@@ -310,10 +318,10 @@ class Upstream:
         path = f"{escape_path(module)}/{what}"
 
         def from_url(base: str) -> bytes:
-            content = self._fetcher.get(_under(base, path))
+            content = self._fetcher.get(under(base, path))
             fault = _info_fault(content) if query else ("not a list of versions" if content.lstrip().startswith(b"<") else "")
             if fault:
-                raise _nonsense(public_url(_under(base, path)), fault)
+                raise _nonsense(public_url(under(base, path)), fault)
             return content
 
         return self._walk(module, f"{module}@{query}" if query else f"the versions of {module}", from_url, lambda: self._direct.query(module, what))
@@ -321,6 +329,7 @@ class Upstream:
     def sumdb(self, path: str, patient: bool = False) -> bytes:
         """The checksum database's answer to ``<name>/supported``, ``<name>/latest``, ``<name>/lookup/M@V`` or
         ``<name>/tile/…``: from the first proxy that serves it, else from the database itself.
+        From nowhere but the database's own URL, where GOSUMDB says that.
 
         :param patient: as for ``Fetcher.get``.
         :raises FetchFailed: it could not be had.
@@ -331,7 +340,7 @@ class Upstream:
             raise SpecInvalid(f"{path!r} is not something to ask a checksum database", subject=path)
         name, what = match.group("name"), match.group("what")
         base = self._sumdb_bases.once(name, lambda: self._find_sumdb(name))
-        return b"" if what == "supported" else self._fetcher.get(_under(base, what), patient=patient)
+        return b"" if what == "supported" else self._fetcher.get(under(base, what), patient=patient)
 
     def _find_sumdb(self, name: str) -> str:
         """Where the database's files are: below a proxy's URL or at its own.
@@ -339,12 +348,12 @@ class Upstream:
         A proxy that fails otherwise than by 404 makes it unavailable, as for Go: to go around it could break a site's rules.
         """
         said: list[tuple[Entry, FetchFailed]] = []
-        for entry in self._chain:
+        for entry in () if self._sumdb_explicit else self._chain:
             if entry.kind != "url":
                 break
-            base = f"{entry.url}/sumdb/{name}"
+            base = under(entry.url, f"sumdb/{name}")
             try:
-                self._fetcher.get(_under(base, "supported"))
+                self._fetcher.get(under(base, "supported"))
                 return base
             except NotFetched as exc:
                 said.append((entry, exc))
@@ -396,7 +405,7 @@ def _no_nonsense(url: str, ext: str, version: str) -> t.Callable[[Downloaded], N
     return check
 
 
-def _under(base: str, path: str) -> str:
+def under(base: str, path: str) -> str:
     """A URL's path made longer, whatever follows it. What Go escapes, stays; what no URL may hold, is encoded."""
     parts = urllib.parse.urlsplit(base)
     joined = parts.path.rstrip("/") + "/" + urllib.parse.quote(path, safe="/@!+~=$&:,")

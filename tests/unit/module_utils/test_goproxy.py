@@ -21,6 +21,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._base.errors import 
 from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, Fetcher, NotFetched, Outcome
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import sha256_of
 from ansible_collections.airgap.golang.plugins.module_utils._go.escape import escape_path, proxy_path
+from ansible_collections.airgap.golang.plugins.module_utils._go.estimate import Estimate, Expected
 from ansible_collections.airgap.golang.plugins.module_utils._go.goproxy import Entry, Upstream, matches, parse_chain
 
 MODULE = "example.com/Some/lib"
@@ -54,12 +55,22 @@ def test_names_have_no_credentials() -> None:
     [
         *("", " ", ",", "ftp://a.example", "word", "/srv/proxy", "file://host/srv", "file:///srv?x", "https://", "https:/a.example"),
         *("https://user:hunter2@[bad", "https://user:hunter2@a.example:80a", "https://a.example:0"),
+        # A password with what ends a host, or the list's own entry.
+        *("https://bob:a/hunter2@a.example", "https://bob:a#hunter2@a.example", "https://bob:a?hunter2@a.example", "https://bob:8/hunter2@a.example/go"),
+        *("https://bob:a,hunter2@a.example", "https://bob:8|hunter2@a.example:b", "bob:a/hunter2@a.example", "ftp://bob:a/hunter2@a.example"),
     ],
 )
 def test_chains_that_are_none(value: str) -> None:
     with pytest.raises(SpecInvalid) as failed:
         parse_chain(value)
     assert "GOPROXY" in failed.value.message and "hunter2" not in repr((failed.value.message, failed.value.failure()))
+    assert failed.value.hint
+
+
+def test_an_entry_that_is_none_is_told_by_its_number() -> None:
+    with pytest.raises(SpecInvalid, match="GOPROXY entry 2: its host and port can't be told") as failed:
+        parse_chain("https://a.example,https://bob:a/b@b.example,direct")
+    assert "%2F" in failed.value.hint
 
 
 @pytest.mark.parametrize(
@@ -188,7 +199,10 @@ class SayingHandler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(words)))
         self.end_headers()
-        self.wfile.write(words)
+        if self.command == "GET":
+            self.wfile.write(words)
+
+    do_HEAD = do_GET
 
 
 class World:
@@ -209,8 +223,8 @@ class World:
         self.servers.append(server)
         return server
 
-    def upstream(self, goproxy: str, noproxy: str = "", sumdb_url: t.Optional[str] = None) -> Upstream:
-        return Upstream(parse_chain(goproxy), noproxy, self.fetcher, self.vcs, sumdb_url)
+    def upstream(self, goproxy: str, noproxy: str = "", sumdb_url: t.Optional[str] = None, explicit: bool = False) -> Upstream:
+        return Upstream(parse_chain(goproxy), noproxy, self.fetcher, self.vcs, sumdb_url, explicit)
 
     def begun(self, upstream: Upstream, ext: str, dest: pathlib.Path, version: str = VERSION) -> Downloaded:
         """The way that nobody waits for; its error is raised."""
@@ -373,6 +387,24 @@ def test_a_path_below_a_query_string(world: World) -> None:
     assert server.paths == ["/go/example.com/!some/lib/@v/v1.2.3.mod?key=hunter2"]
 
 
+def test_the_checksum_database_below_a_query_string(world: World) -> None:
+    proxy, database = world.saying(200, b"head"), world.saying(200, b"past the proxy")
+    assert world.upstream(f"{proxy.url}?sig=hunter2,direct", sumdb_url=database.url).sumdb(f"{SUMDB}/latest") == b"head"
+    assert proxy.paths == [f"/go/sumdb/{SUMDB}/supported?sig=hunter2", f"/go/sumdb/{SUMDB}/latest?sig=hunter2"]
+    assert database.paths == []
+
+
+def test_sizes_below_a_query_string(world: World) -> None:
+    server = world.saying(200, b"12345")
+    estimate = Estimate(parse_chain(f"{server.url}/?sig=hunter2"), "", world.fetcher, 2)
+    try:
+        estimate.add([(MODULE, VERSION, "zip"), (MODULE, VERSION, "mod")])
+        assert estimate.total() == (Expected(2, 5, True), {})
+    finally:
+        estimate.close()
+    assert server.paths == ["/go/example.com/!some/lib/@v/v1.2.3.zip?sig=hunter2"]
+
+
 def test_the_checksum_database_by_way_of_a_proxy(world: World) -> None:
     world.full.put(f"sumdb/{SUMDB}/supported", b"")
     world.full.put(f"sumdb/{SUMDB}/lookup/example.com/!some/lib@v1.2.3", b"record")
@@ -394,6 +426,13 @@ def test_the_checksum_database_by_way_of_a_proxy(world: World) -> None:
             upstream.sumdb(bad)
 
 
+@pytest.mark.parametrize("url", ["https://bob:a/hunter2@sum.example", "https://[hunter2", "https://bob:8#hunter2@sum.example"])
+def test_a_checksum_database_whose_url_is_none(world: World, url: str) -> None:
+    with pytest.raises(SpecInvalid, match="the URL in GOSUMDB can't be meant") as failed:
+        world.upstream("direct", sumdb_url=url, explicit=True)
+    assert "hunter2" not in failed.value.sentence() + repr(failed.value.failure())
+
+
 def test_the_checksum_database_itself(world: World) -> None:
     database, without, broken = world.saying(200, b"head"), world.saying(404), world.saying(403, b"not by this proxy")
     for chain in (f"{without.url},direct", "direct", f"{without.url},off", f"{broken.url}|direct"):
@@ -404,5 +443,10 @@ def test_the_checksum_database_itself(world: World) -> None:
     with pytest.raises(NotFetched, match="not by this proxy") as failed:
         world.upstream(f"{broken.url},direct", sumdb_url=database.url).sumdb(f"{SUMDB}/latest")
     assert failed.value.status == 403
+    # Where GOSUMDB has a URL, no proxy hears of a module.
+    broken.paths.clear()
+    for chain in (f"{broken.url},direct", "off"):
+        assert world.upstream(chain, sumdb_url=database.url, explicit=True).sumdb(f"{SUMDB}/latest") == b"head"
+    assert broken.paths == []
     with pytest.raises(NotFetched, match="its own URL is not known"):
         world.upstream(f"{without.url},direct").sumdb(f"{SUMDB}/latest")

@@ -152,6 +152,37 @@ def test_a_refusal_never_shows_a_source() -> None:
     assert "hunter2" not in caught.value.sentence() + json.dumps(caught.value.failure())
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://bob:hun/ter2@site.example/x", "https://bob:hun#ter2@site.example/x", "https://bob:hun?ter2@site.example/x", "https://bob:1/ter2@site.example/x"),
+        *("https://site.example:80ter2/x", "https://[::ter2/x", "https://[ter2", "http:///ter2"),
+    ],
+)
+def test_urls_that_cannot_be_meant_are_refused_unseen(url: str) -> None:
+    """Also: whoever shows the parameters of the call knows what to leave out."""
+    entries: list[tuple[str, dict[str, t.Any]]] = [
+        ("project yq: the URL that is its source", {"projects": [project(source={"git": url, "ref": "main"})]}),
+        ("file b: the URL that is its source", {"files": [{"source": url, "dest": "b", "sha256": "ab" * 32}]}),
+        ("file b: the URL that is its git", {"files": [{"git": url, "ref": "main", "dest": "b"}]}),
+        ("toolchain 1.26.8: the URL that is its source", {"toolchains": [{"version": "1.26.8", "source": url, "sha256": "ab" * 32}]}),
+        ("toolchain (without a version)", {"toolchains": [{"source": url, "sha256": "ab" * 32}]}),
+    ]
+    for words, parts in entries:
+        with pytest.raises(SpecInvalid) as caught:
+            parse(**parts)
+        assert words in caught.value.message and caught.value.hint
+        assert "ter2" not in caught.value.sentence() + json.dumps(caught.value.failure())
+        assert url in specreader.passwords(parts)
+
+
+def test_gits_other_addresses_and_an_at_of_a_path_are_kept() -> None:
+    for git in ("ssh://git@git.example/~bob@home/x.git", "git@git.example:x.git", "file:///srv/a@b.git", "/srv/a@b"):
+        assert parse(projects=[project(source={"git": git, "ref": "main"})]).projects[0].git == git
+    for url in ("https://cdn.example/npm/jquery@3.js", "https://bob:pw@proxy.example:8443/rsc.io/quote/@v/v1.5.2.zip"):
+        assert parse(files=[{"source": url, "dest": "b", "sha256": "ab" * 32}]).files[0].source == url
+
+
 def test_the_one_form_has_neither_credentials_nor_local_paths(tmp_path: pathlib.Path) -> None:
     normal = parse(
         projects=[
@@ -175,12 +206,20 @@ def test_passwords_are_found_where_users_put_them() -> None:
     sources = [{"source": {"git": "https://token@git.example/x"}}, {"source": {"git": "ssh://git@git.example/x"}}, {"source": {"path": "/src"}}, {}]
     params = {
         "goproxy": "https://gopher:hunter%402@proxy.example|http://a:b@c,direct",
+        "gosumdb": "sum.golang.org https://me:sums@sum.example",
         "projects": sources,
         "files": [{"source": "https://me:pass@files.example/x"}],
         "toolchains": [{"version": "1.26.8", "source": "https://t:secret@go.example/go.tar.gz"}],
     }
-    assert specreader.passwords(params) == {"hunter%402", "hunter@2", "b", "token", "pass", "secret"}
+    assert specreader.passwords(params) == {"hunter%402", "hunter@2", "b", "token", "pass", "secret", "sums"}
     assert specreader.passwords({}) == set()
+
+
+def test_a_goproxy_whose_passwords_end_nobody_knows_is_one_secret() -> None:
+    for goproxy in ("https://bob:hun/ter2@proxy.example,direct", "https://bob:hun,ter2@proxy.example", "HTTPS://bob:hun/ter2@proxy.example"):
+        assert goproxy in specreader.passwords({"goproxy": goproxy})
+    assert "hun/ter2" in specreader.passwords({"goproxy": "https://bob:hun/ter2@proxy.example,direct"})
+    assert specreader.passwords({"goproxy": "bob:hunter2@proxy.example,direct"}) == {"hunter2"}
 
 
 def test_builds_take_from_their_project_what_they_leave_out() -> None:
