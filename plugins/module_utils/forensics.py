@@ -154,7 +154,7 @@ class _Examiner:
             return None
         try:
             generation = depot.generation(ref)
-        except AirgapError:
+        except (AirgapError, OSError):
             # Its manifest is right, so it's the config.
             config, size = depot.config_of(ref)
             self._look(config, size)
@@ -241,7 +241,7 @@ class _Examiner:
                 continue
             try:
                 layers = depot.generation(ref).manifest.layers
-            except AirgapError:
+            except (AirgapError, OSError):
                 continue
             for layer in layers:
                 path = os.path.join(depot.tree(ref), layer.title)
@@ -295,7 +295,7 @@ class _Examiner:
         """Every module version that some generation directory here refers to; None where that can't be said."""
         try:
             return {key for directory in generation_directories(self._place) for key in needs_here(self._place, directory).modules}
-        except AirgapError:
+        except (AirgapError, OSError):
             return None
 
     # -- links

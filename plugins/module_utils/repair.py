@@ -17,21 +17,24 @@ import contextlib
 import dataclasses
 import json
 import os
+import stat
 import typing as t
 import zlib
 
+from ._base.accounts import account_of, acting_as, owner_of
 from ._base.errors import AirgapError, DepotDamaged, HostRefused
-from ._base.files import link_or_copy, remove_tree, symlink_atomically, sync_filesystem, temporary_sibling
-from ._base.findings import Finding, look
+from ._base.files import copy_stream, link_or_copy, remove_tree, replacing, symlink_atomically, sync_filesystem, temporary_sibling
+from ._base.findings import Finding, Mend, look
 from ._base.progress import megabytes
 from ._content.carried import cached_modules
 from ._depot.check import held_layers
 from ._depot.depot import Depot
 from ._depot.generation import Generation, Ref
 from ._depot.incoming import ARRIVING, INCOMING, open_incoming, take_blobs
+from ._depot.manifest import EXECUTABLE
 from ._depot.tree import SUMS, lay_out
 from ._go.modcache import CachedModule
-from ._go.vendorcheck import mend_file
+from ._go.vendorcheck import mend_files
 from ._host.check import mend_directory
 from ._host.place import Place
 from .forensics import LISTED, Examination
@@ -71,13 +74,20 @@ def offered_by(depot: Depot) -> dict[str, tuple[str, int]]:
     return {str(ref): (digest, depot.manifest_size(ref)) for ref, digest in depot.index().items()}
 
 
+class Copy(t.NamedTuple):
+    """A file of a tree that is a blob as well. ``program``: it can be executed, which a blob can't, so the two are never names of one file."""
+
+    path: str
+    program: bool
+
+
 @dataclasses.dataclass
 class Repair:
-    """What is to be done about findings. ``fetch``: digest → bytes of blobs that only the control node can give; ``adopt``: digest → a file of
-    this host that is that blob; ``mends``: the rest, by their verbs; ``left``: what nobody but a person should touch."""
+    """What is to be done about findings. ``fetch``: digest → bytes of blobs that only the control node can give; ``adopt``: digest → where
+    this host has that blob otherwise; ``mends``: the rest, by their verbs; ``left``: what nobody but a person should touch."""
 
     fetch: dict[str, int]
-    adopt: dict[str, str]
+    adopt: dict[str, Copy]
     mends: dict[str, list[tuple[str, ...]]]
     left: list[Finding]
     mended: list[Finding]
@@ -108,37 +118,38 @@ def plan(depot: t.Optional[Depot], examination: Examination) -> Repair:
             continue
         repair.mended.append(finding)
         verb, things = finding.mend[0], finding.mend[1:]
-        if finding.problem == "changed" and verb in ("layer", "blob", "sums") or "/cache/download/" in finding.path:
+        beside = verb == "module" and "/cache/download/" in finding.path
+        if finding.problem == "changed" and (beside or verb in ("layer", "blob", "sums", "list")):
             found, _read = look(finding.path, {}, hashed=False)
-            if found is not None and found.kind != "file" and verb != "remove":
+            if found is not None and found.kind != "file":
                 repair.mends.setdefault("remove", []).append((finding.path,))
         if verb != "blob":
             doing = repair.mends.setdefault(verb, [])
             if things not in doing:
                 doing.append(things)
         elif depot is not None:
-            source = _other_copy(depot, things[0])
-            if source:
-                repair.adopt[things[0]] = source
+            copy = _other_copy(depot, things[0])
+            if copy is not None:
+                repair.adopt[things[0]] = copy
             else:
                 repair.fetch[things[0]] = int(things[1])
     return repair
 
 
-def _other_copy(depot: Depot, digest: str) -> str:
-    """A file of a tree that is this blob; "" for none."""
+def _other_copy(depot: Depot, digest: str) -> t.Optional[Copy]:
+    """A file of a tree that is this blob; None where there is none."""
     for ref in sorted(depot.index()):
         try:
             layers = depot.generation(ref).manifest.layers
-        except AirgapError:
+        except (AirgapError, OSError):
             continue
         for layer in layers:
             path = os.path.join(depot.tree(ref), layer.title)
             if layer.digest == digest and not layer.unpack:
                 found, _read = look(path, {})
                 if found is not None and "sha256:" + found.sha256 == digest:
-                    return path
-    return ""
+                    return Copy(path, layer.kind in EXECUTABLE)
+    return None
 
 
 def require_source(repair: Repair, depot: str) -> None:
@@ -219,22 +230,21 @@ def mend(place: Place, examination: Examination, again: t.Callable[[], Examinati
 
 def _mend_round(place: Place, repair: Repair, workers: int) -> None:
     depot, mends = place.depot, repair.mends
+    for (path,) in mends.get("remove", ()):
+        _remove(place, path)
     if repair.adopt:
-        for digest, source in repair.adopt.items():
+        for digest, copy in repair.adopt.items():
             beside = temporary_sibling(depot.blobs.path(digest))
             os.makedirs(depot.blobs.directory, exist_ok=True)
-            link_or_copy(source, beside)
+            if copy.program:
+                with open(copy.path, "rb") as reader, replacing(beside, 0o444) as writer:
+                    copy_stream(reader, writer)
+            else:
+                link_or_copy(copy.path, beside)
             depot.blobs.replace(beside, digest)
         # What is made of these is examined in the next round.
         return
-    for (path,) in mends.get("remove", ()):
-        _remove(place, path)
-    for path, owner in mends.get("owner", ()):
-        with contextlib.suppress(FileNotFoundError):
-            os.chown(path, int(owner), -1, follow_symlinks=False)
-    for path, mode in mends.get("mode", ()):
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(path, int(mode, 8))
+    _mend_rights(place, mends)
     generations = _Generations(depot)
     afresh = {ref for (ref,) in mends.get("sums", ())}
     layers: dict[str, set[str]] = {ref: set() for ref in afresh}
@@ -252,6 +262,16 @@ def _mend_round(place: Place, repair: Repair, workers: int) -> None:
     for path, target in mends.get("link", ()):
         _mend_link(place, path, target)
     sync_filesystem(place.root)
+
+
+def _mend_rights(place: Place, mends: t.Mapping[str, t.Sequence[tuple[str, ...]]]) -> None:
+    """Owners first: who owns a directory can put something else in it."""
+    for path, owner in mends.get("owner", ()):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), _directory_of(place, path) as directory:
+            os.chown(os.path.basename(path), int(owner), -1, dir_fd=directory, follow_symlinks=False)
+    for path, mode in mends.get("mode", ()):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), _directory_of(place, path) as directory:
+            _change_mode_of(directory, os.path.basename(path), int(mode, 8))
 
 
 class _Generations:
@@ -288,29 +308,61 @@ def _mend_tree(depot: Depot, generation: Generation, digests: set[str], afresh: 
 
 def _remove(place: Place, path: str) -> None:
     """Take something out of where it shouldn't be: away by one rename, then it goes."""
-    parent = os.path.dirname(path)
-    if not os.path.lexists(path):
-        return
-    mode = os.stat(parent).st_mode & 0o7777
-    with _writable(parent, mode):
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, 0o755)
+    name = os.path.basename(path)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _directory_of(place, path) as directory:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         away = place.depot.scratch("away")
-        os.rename(path, os.path.join(away, "it"))
-    remove_tree(away)
+        with _writable(directory):
+            if stat.S_ISDIR(found.st_mode):
+                _change_mode_of(directory, name, 0o755)
+            os.rename(name, os.path.join(away, "it"), src_dir_fd=directory)
+        remove_tree(away)
 
 
 @contextlib.contextmanager
-def _writable(directory: str, mode: int) -> t.Iterator[None]:
+def _directory_of(place: Place, path: str) -> t.Iterator[int]:
+    """A descriptor of the directory that ``path`` is in, ROOT's or one below: no link is followed, whoever has put one there since it was examined.
+
+    :raises FileNotFoundError, NotADirectoryError: a directory on the way isn't there any more, or is a link.
+    """
+    descriptor = os.open(place.root if path != place.root else os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+    try:
+        for name in os.path.relpath(path, place.root).split("/")[:-1]:
+            below = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _change_mode_of(directory: int, name: str, mode: int) -> None:
+    """Change the mode of what has this name in a directory; a link, which it wasn't when it was examined, stays as it is."""
+    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)
+    try:
+        if not stat.S_ISLNK(os.fstat(descriptor).st_mode):
+            _change_mode(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _change_mode(descriptor: int, mode: int) -> None:
+    # fchmod(2) takes none that was opened without the right to read, which our own file's mode may lack.
+    os.chmod(f"/proc/self/fd/{descriptor}", mode)
+
+
+@contextlib.contextmanager
+def _writable(directory: int) -> t.Iterator[None]:
     """A directory of the module cache is read-only to its owner too."""
+    mode = stat.S_IMODE(os.fstat(directory).st_mode)
     if mode & 0o200:
         yield
         return
-    os.chmod(directory, mode | 0o200)
+    _change_mode(directory, mode | 0o200)
     try:
         yield
     finally:
-        os.chmod(directory, mode)
+        _change_mode(directory, mode)
 
 
 def _mend_link(place: Place, path: str, target: str) -> None:
@@ -325,10 +377,26 @@ def _mend_link(place: Place, path: str, target: str) -> None:
 
 
 def mend_vendor(repair: Repair) -> None:
-    """Write files of vendor directories again from the modules' zips, and remove what modules.txt has no place for."""
-    for dest, source, member in repair.mends.get("vendor", ()):
-        if os.path.isdir(dest) and not os.path.islink(dest):
-            remove_tree(dest)
-        mend_file(dest, source, member)
-    for (path,) in repair.mends.get("remove", ()):
-        remove_tree(path)
+    """Write files of vendor directories again from the modules' zips, and remove what modules.txt has no place for.
+
+    Root does so with the rights of the account that a project belongs to: links that it has planted lead no farther than it can go itself,
+    and what is written is its own.
+
+    :raises HostRefused: others than a project's owner could put another directory in its place.
+    """
+    mends: dict[str, list[Mend]] = {}
+    for finding in repair.mended:
+        mends.setdefault(finding.subject, []).append(finding.mend)
+    accounts = {project: owner_of(project) if os.geteuid() == 0 else account_of("") for project in mends}
+    for project, account in accounts.items():
+        zips: dict[str, dict[str, str]] = {}
+        with acting_as(account):
+            for verb, path, *origin in mends[project]:
+                if verb == "remove":
+                    remove_tree(path)
+                else:
+                    source, member = origin
+                    zips.setdefault(source, {})[path] = member
+        # What is below a link is missing where a directory should be, so nothing is written before the link is gone.
+        for source, files in zips.items():
+            mend_files(source, files, account)

@@ -26,8 +26,10 @@ from ansible_collections.airgap.golang.plugins.module_utils._content.wish import
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.manifest import Layer
 from ansible_collections.airgap.golang.plugins.module_utils._go.toolchain import host_platform
+from ansible_collections.airgap.golang.plugins.module_utils._host.place import Place
 from ansible_collections.airgap.golang.plugins.module_utils.deliver import Packs, Sender
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host
+from ansible_collections.airgap.golang.tests.support.bad_disk import lost_sector
 from ansible_collections.airgap.golang.tests.support.deployed_depot import LOOSE, OLD, TOOLCHAINS, Ran, playbook, sealed_depot
 from ansible_collections.airgap.golang.tests.support.depots import killed_at, times
 from ansible_collections.airgap.golang.tests.support.small_generation import bring, make_generation
@@ -311,6 +313,49 @@ def test_a_blob_comes_back_from_its_tree(toy: tuple[Depot, pathlib.Path]) -> Non
     assert run(root)["findings"] == []
 
 
+@pytest.mark.parametrize("damage", ["missing", "changed", "a directory"])
+def test_a_program_s_blob_comes_back_from_its_tree_and_is_another_file(toy: tuple[Depot, pathlib.Path], damage: str) -> None:
+    """The one can be executed, the other can't."""
+    depot, root = toy
+    layer = next(layer for layer in depot.generation(max(depot.index())).manifest.layers if layer.kind == "tool")
+    blob, program = root / "depot/blobs/sha256" / layer.hex, root / "depot/trees/000002" / layer.title
+    if damage == "changed":
+        flip(blob)
+    else:
+        blob.unlink()
+    if damage == "a directory":
+        (blob / "below").mkdir(parents=True)
+    problem = "missing" if damage == "missing" else "changed"
+    assert told(run(root)["findings"], root) == {("blob", problem, f"depot/blobs/sha256/{layer.hex}")}
+    done = run(root, state="repaired")
+    assert (done["changed"], done["transferred"], done["left"], run(root)["findings"]) == (True, 0, [], [])
+    assert [path.stat().st_mode & 0o777 for path in (blob, program)] == [0o444, 0o555] and not blob.samefile(program)
+
+
+@pytest.mark.parametrize("name", ["modcache/example.com/loose@v1.0.0/loose.go", "depot/trees/000002/evidence/small.json"])
+def test_a_file_that_the_disk_has_lost_comes_back(toy: tuple[Depot, pathlib.Path], name: str) -> None:
+    depot, root = toy
+    path = root / name
+    with lost_sector(path):
+        found = run(root)["findings"]
+        lost = {finding["path"] for finding in found}
+        # Of an inode with several names each is lost.
+        assert str(path) in lost and all(path.samefile(other) for other in lost)
+        assert {(finding["problem"], finding["found"]) for finding in found} == {("changed", "can't be read")}
+        assert run(root, depot, state="repaired")["left"] == []
+        assert run(root)["findings"] == []
+
+
+def test_a_document_that_became_a_directory_comes_back(toy: tuple[Depot, pathlib.Path]) -> None:
+    depot, root = toy
+    config = root / "depot/blobs/sha256" / depot.generation(max(depot.index())).manifest.config[7:]
+    config.unlink()
+    config.mkdir()
+    assert told(run(root)["findings"], root) == {("blob", "changed", str(config.relative_to(root)))}
+    assert run(root, depot, state="repaired")["left"] == []
+    assert run(root)["findings"] == []
+
+
 def test_a_generation_of_the_same_number_that_is_another_is_told(toy: tuple[Depot, pathlib.Path], tmp_path: pathlib.Path) -> None:
     _depot, root = toy
     other = Depot(str(tmp_path / "other"))
@@ -368,6 +413,57 @@ def test_a_directory_that_became_a_link_is_replaced_and_its_target_untouched(toy
     assert run(root, state="repaired")["left"] == []
     assert (vendor.is_symlink(), below.is_symlink(), (elsewhere / "modules.txt").read_text()) == (False, False, "# mine\n")
     assert run(root)["findings"] == []
+
+
+def test_of_a_directory_with_another_mode_nothing_else_is_set_right(toy: tuple[Depot, pathlib.Path]) -> None:
+    """Modules that nobody has asked for may be in it, and are somebody's."""
+    _depot, root = toy
+    below = root / "modcache/cache/download/example.com"
+    (below / "other/@v").mkdir(parents=True)
+    below.chmod(0o775)
+    before = times(below / "loose")
+    assert told(run(root)["findings"], root) == {
+        ("modcache", "mode", "modcache/cache/download/example.com"),
+        ("modcache", "stray", "modcache/cache/download/example.com/other"),
+    }
+    assert told(run(root, state="repaired")["left"], root) == {("modcache", "stray", "modcache/cache/download/example.com/other")}
+    assert (below.stat().st_mode & 0o777, times(below / "loose"), (below / "other/@v").is_dir()) == (0o755, before, True)
+
+
+@pytest.mark.parametrize("name", ["loose.go", ""])
+def test_a_link_that_is_planted_during_a_repair_is_not_followed(toy: tuple[Depot, pathlib.Path], tmp_path: pathlib.Path, name: str) -> None:
+    """What it leads to keeps its mode and its owner, and stays."""
+    _depot, root = toy
+    place = Place(str(root))
+    module = root / "modcache/example.com/loose@v1.0.0"
+    # Somebody else's, with names that a module has and that it hasn't.
+    theirs = tmp_path / "theirs"
+    for directory in (module, theirs):
+        directory.mkdir(exist_ok=True)
+        with opened(directory / "stray.go") as path:
+            path.touch()
+    (theirs / "loose.go").touch()
+    for path in (module / "loose.go", theirs / "loose.go"):
+        path.chmod(0o666)
+        if IS_ROOT:
+            os.chown(path, 65534, -1)
+
+    def examined() -> forensics.Examination:
+        return forensics.examine(place, ["modcache"], True, 1, {})
+
+    examination = examined()
+    assert {finding.problem for finding in examination.findings} == {"mode", "stray", *(["owner"] if IS_ROOT else [])}
+    module.chmod(0o755)
+    if name:
+        (module / name).unlink()
+    else:
+        module.rename(tmp_path / "moved")
+    (module / name).symlink_to(theirs / name)
+    _first, last = repair.mend(place, examination, examined, 1, "7" * 32)
+    assert last.mended == [] and run(root)["findings"] == []
+    assert {path.name for path in theirs.iterdir()} == {"loose.go", "stray.go"}
+    kept = (theirs / "loose.go").stat()
+    assert (kept.st_mode & 0o777, kept.st_uid) == (0o666, 65534 if IS_ROOT else os.geteuid())
 
 
 def test_files_that_became_something_else(toy: tuple[Depot, pathlib.Path]) -> None:

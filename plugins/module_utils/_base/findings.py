@@ -11,6 +11,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import os
 import stat
@@ -26,6 +27,9 @@ PROBLEMS = ("changed", "missing", "stray", "mode", "owner")
 Known = t.Mapping[t.Tuple[int, int], str]
 
 Mend = t.Tuple[str, ...]
+
+# What the system says of a sector or a file that the disk or its file system has lost.
+_LOST = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,20 +102,25 @@ def look(path: str, known: Known, hashed: bool = True) -> tuple[t.Optional[Found
 
 
 def hash_file(path: str) -> str:
-    """A regular file's SHA-256; "" where this account may not read it."""
+    """A regular file's SHA-256; "" where this account may not read it, or its disk can't."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            digest = hashlib.sha256()
+            while True:
+                chunk = os.read(descriptor, CHUNK)
+                if not chunk:
+                    return digest.hexdigest()
+                digest.update(chunk)
+        finally:
+            os.close(descriptor)
     except PermissionError:
         return ""
-    try:
-        digest = hashlib.sha256()
-        while True:
-            chunk = os.read(descriptor, CHUNK)
-            if not chunk:
-                return digest.hexdigest()
-            digest.update(chunk)
-    finally:
-        os.close(descriptor)
+    except OSError as exc:
+        # One bad sector is one file's difference, not the end of all reading.
+        if exc.errno not in _LOST:
+            raise
+        return ""
 
 
 def take_stock(top: str, known: Known, hashed: bool = True) -> tuple[dict[str, Found], int]:
@@ -148,7 +157,7 @@ class Comparison:
     ``label``: relative path → (kind, subject); ``mend``: relative path → what sets right what is changed or missing;
     ``stray``: the same for what shouldn't be there. ``directory_mode``: that of all directories below ``top``, None for any.
     ``ignore``: relative paths of which nothing is known, so that neither they nor anything below them is stray.
-    ``empty``: directories that may be there without a file in them.
+    ``empty``: directories that may be there without a file in them. ``rights``: whether modes and owners are compared.
     """
 
     top: str
@@ -159,6 +168,7 @@ class Comparison:
     directory_mode: t.Optional[int] = None
     ignore: frozenset[str] = frozenset()
     empty: frozenset[str] = frozenset()
+    rights: bool = True
 
     def path(self, name: str) -> str:
         return os.path.join(self.top, name) if name else self.top
@@ -210,7 +220,9 @@ class Comparison:
         return findings
 
     def _rights(self, name: str, found: Found, mode: t.Optional[int]) -> list[Finding]:
-        findings = []
+        findings: list[Finding] = []
+        if not self.rights:
+            return findings
         if mode is not None and found.mode != mode:
             path = self.path(name)
             findings.append(self._finding(name, "mode", f"{mode:04o}", f"{found.mode:04o}", ("mode", path, f"{mode:o}")))

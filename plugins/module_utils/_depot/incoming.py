@@ -164,8 +164,13 @@ def salvage(depot: Depot, missing: t.Mapping[str, int]) -> None:
     pending, proved = dict(missing), {}
     for name in os.listdir(arriving):
         path, digest = os.path.join(arriving, name), "sha256:" + name
-        if digest in pending and os.stat(path).st_size == pending[digest] and sha256_of(path)[0] == name:
-            proved[digest] = pending.pop(digest)
+        try:
+            if digest in pending and os.stat(path).st_size == pending[digest] and sha256_of(path)[0] == name:
+                proved[digest] = pending.pop(digest)
+        except OSError:
+            # Who brings it again would have to read it.
+            with contextlib.suppress(OSError):
+                os.unlink(path)
     top = os.path.join(depot.staging, INCOMING)
     for directory in os.listdir(top) if os.path.isdir(top) else ():
         for name in sorted(os.listdir(os.path.join(top, directory))):

@@ -17,9 +17,9 @@ import os
 import typing as t
 
 from .._base.errors import ModuleRefused
-from .._base.findings import Comparison, Finding, Found, Known, Mend, Want, look, take_stock
+from .._base.findings import Comparison, Finding, Found, Known, Mend, Want, hash_file, look, take_stock
 from .escape import escape_path, escape_version
-from .h1 import Summary, gomod_h1, zip_h1
+from .h1 import Summary, gomod_h1_of, zip_h1
 from .modcache import ModuleCache, version_list
 from .modzip import WHOLE, ModuleZip
 from .toolchain import MODULE as TOOLCHAIN
@@ -124,12 +124,10 @@ class CacheCheck:
     def _gomod(self, module: Checked) -> list[Finding]:
         path = self._cache.download(module.path, module.version, "mod")
         try:
-            with open(path, "rb") as stream:
-                found = gomod_h1(stream.read())
+            sha256 = hash_file(path)
         except FileNotFoundError:
             return []
-        except PermissionError:
-            found = "can't be read"
+        found = gomod_h1_of(sha256) if sha256 else "can't be read"
         if not module.gomod_h1 or found == module.gomod_h1:
             return []
         return [Finding(module.kind, module.name, path, "changed", module.gomod_h1, found, module.mend)]
@@ -139,8 +137,11 @@ class CacheCheck:
         if not os.path.isfile(path) or os.path.islink(path):
             # Where it's no mark of ours its absence means that go will fetch the module again.
             return []
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            found = stream.read(200).strip()
+        try:
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                found = stream.read(200).strip()
+        except OSError:
+            found = "can't be read"
         return [Finding(module.kind, module.name, path, "changed", module.h1, found, module.mend)] if module.h1 and found != module.h1 else []
 
     # -- the unpacked module
@@ -203,11 +204,10 @@ class CacheCheck:
             mend=lambda _name: module.mend,
             stray=lambda name: ("remove", os.path.join(top, name)) if module.mend else (),
             directory_mode=0o555 if whole else None,
+            rights=self._rights.exact,
         )
         found = comparison.differences(wanted, {**stock, **(own or {})})
-        if self._rights.exact:
-            return found
-        return [finding for finding in found if finding.problem not in ("mode", "owner")] + self._writable(module, comparison, {**stock, **(own or {})})
+        return found if self._rights.exact else found + self._writable(module, comparison, {**stock, **(own or {})})
 
     def _writable(self, module: Checked, comparison: Comparison, stock: t.Mapping[str, Found]) -> list[Finding]:
         return [

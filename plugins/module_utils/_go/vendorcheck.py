@@ -17,9 +17,10 @@ import os
 import re
 import typing as t
 
+from .._base.accounts import Account, acting_as
 from .._base.errors import ModuleRefused, ProjectDirty, SpecInvalid
-from .._base.files import replacing
-from .._base.findings import Comparison, Finding, Mend, Want, take_stock
+from .._base.files import remove_tree, replacing
+from .._base.findings import Comparison, Finding, Mend, Want, look, take_stock
 from .._base.workers import in_processes
 from . import gosum
 from .escape import is_exact
@@ -91,6 +92,10 @@ def check_vendor(project: str, zip_of: t.Callable[[str, str], str], workers: int
     gomod = _text(os.path.join(project, "go.mod"))
     if (not gomod and not os.path.exists(os.path.join(project, "go.work"))) or not os.path.isdir(top):
         raise SpecInvalid(f"{project} has no go.mod with a vendor directory beside it", subject=project, hint="name a project's own directory")
+    found, _size = look(top, {}, hashed=False)
+    if found is not None and found.kind != "directory":
+        # What it leads to may be other projects' as well: no place to write to, or to remove from.
+        return VendorSeen([Finding("vendor", project, top, "changed", "a directory", str(found))], [], 0, 0)
     listed = os.path.join(top, "modules.txt")
     if not os.path.isfile(listed):
         return VendorSeen([Finding("vendor", project, listed, "missing")], [], 0, 0)
@@ -129,20 +134,29 @@ def check_vendor(project: str, zip_of: t.Callable[[str, str], str], workers: int
         mend=lambda name: mends.get(name, ()),
         stray=lambda name: ("remove", os.path.join(top, name)),
         ignore=frozenset(ignore),
+        # Who owns a project, and who may write to it, is its people's affair.
+        rights=False,
     )
-    # Who owns a project, and who may write to it, is its people's affair.
-    findings += [finding for finding in comparison.differences(wanted, stock) if finding.problem not in ("mode", "owner")]
+    findings += comparison.differences(wanted, stock)
     return VendorSeen(findings, sorted(unproved), len(modules), read + size)
 
 
-def mend_file(dest: str, source: str, member: str) -> None:
-    """Write one file of a vendor directory again, from the zip that ``check_vendor`` found right."""
+def mend_files(source: str, files: t.Mapping[str, str], account: Account) -> None:
+    """Write files of a vendor directory again, from a zip that ``check_vendor`` found right.
+
+    :param files: path → the zip's member.
+    :param account: whose they become, and whose rights must do; the zip itself may be one that only we can read.
+    """
     with ModuleZip(source) as archive:
-        (found,) = (entry for entry in archive.members if entry.raw == member.encode("utf-8"))
-        os.makedirs(os.path.dirname(dest), exist_ok=True)
-        with replacing(dest) as stream:
-            for chunk in archive.chunks(found):
-                stream.write(chunk)
+        members = {member.raw: member for member in archive.members}
+        with acting_as(account):
+            for dest, name in files.items():
+                if os.path.isdir(dest) and not os.path.islink(dest):
+                    remove_tree(dest)
+                os.makedirs(os.path.dirname(dest), exist_ok=True)
+                with replacing(dest) as stream:
+                    for chunk in archive.chunks(members[name.encode("utf-8")]):
+                        stream.write(chunk)
 
 
 def _text(path: str) -> str:

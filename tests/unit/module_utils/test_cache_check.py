@@ -15,6 +15,8 @@ import pytest
 from ansible_collections.airgap.golang.plugins.module_utils import forensics, modcache
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import exchange, remove_tree
+from ansible_collections.airgap.golang.plugins.module_utils._base.findings import hash_file
+from ansible_collections.airgap.golang.tests.support.bad_disk import UNREADABLE, lost_sector
 from ansible_collections.airgap.golang.tests.support.depots import times
 from ansible_collections.airgap.golang.tests.support.file_proxy import add_module, go
 
@@ -94,6 +96,19 @@ def test_zip_mark_and_gomod(filled: pathlib.Path, cache: pathlib.Path) -> None:
     # Without go.sum the mark is all there is to compare with, so the two that follow from it are wrong; a go.mod has none.
     without = {("changed", f"cache/download/example.com/{name}") for name in ("!upper/@v/v1.0.0.zip", "lower/@v/v0.2.0.zip")}
     assert set(findings(cache)) == {*without, ("changed", LOWER)}
+
+
+@pytest.mark.parametrize("name", [f"{LOWER}/lower.go", "cache/download/example.com/lower/@v/v0.2.0.mod"])
+def test_a_file_that_the_disk_has_lost_is_named(filled: pathlib.Path, cache: pathlib.Path, name: str) -> None:
+    """And the others are examined all the same."""
+    with lost_sector(cache / name):
+        found = forensics.examine_cache(str(cache), [str(filled / "project/go.sum")], 2)
+    assert [(finding.problem, finding.path, finding.found) for finding in found.findings] == [("changed", str(cache / name), "can't be read")]
+    assert found.checked == {"modcache": 2}
+
+
+def test_what_the_kernel_cannot_read_has_no_hash() -> None:
+    assert hash_file(UNREADABLE) == ""
 
 
 def test_what_cannot_be_meant(filled: pathlib.Path, cache: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -26,6 +26,7 @@ from ansible_collections.airgap.golang.plugins.module_utils._depot import incomi
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
 from ansible_collections.airgap.golang.plugins.module_utils._depot.incoming import PACK, largest_part
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host
+from ansible_collections.airgap.golang.tests.support.bad_disk import UNREADABLE
 from ansible_collections.airgap.golang.tests.support.small_generation import ALL_PARTS, make_generation
 
 WISH = Wish(ALL_PARTS, goenv="GOFLAGS=-mod=mod\n")
@@ -154,6 +155,14 @@ def test_what_is_wrong_or_strange_is_not_salvaged(site: Site, alone: None) -> No
     assert set(again["missing"]) == {"sha256:" + os.path.basename(path) for path in (flipped, linked, fifo, directory, doubled)}
     assert os.path.exists(secret)
     site.finish(again)
+
+
+def test_what_the_disk_has_lost_of_what_came_stands_in_no_delivery_s_way(site: Site) -> None:
+    arriving = receiving.open_arriving(site.host.depot)
+    os.symlink(UNREADABLE, os.path.join(arriving, "0" * 64))
+    receiving.salvage(site.host.depot, {"sha256:" + "0" * 64: os.stat(UNREADABLE).st_size})
+    assert os.listdir(arriving) == []
+    site.finish(site.ask())
 
 
 def test_check_mode_salvages_nothing(site: Site, alone: None) -> None:

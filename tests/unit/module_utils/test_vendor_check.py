@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
+import tempfile
 import typing as t
 
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils import forensics, repair
+from ansible_collections.airgap.golang.plugins.module_utils._base.accounts import account_of
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
 from ansible_collections.airgap.golang.plugins.module_utils._go.vendorcheck import parse_modules
 from ansible_collections.airgap.golang.plugins.module_utils._go.vendorrules import embedded, patterns, should_build
+from ansible_collections.airgap.golang.tests.support.bad_disk import lost_sector
 from ansible_collections.airgap.golang.tests.support.file_proxy import add_module, go
+
+# Whose projects are where they can be given away.
+OTHER = account_of("nobody" if os.geteuid() == 0 else "")
 
 # One of everything that the rules speak of.
 RICH: dict[str, bytes] = {
@@ -123,6 +130,76 @@ def test_what_was_changed_or_added_is_named(made: tuple[pathlib.Path, pathlib.Pa
     ]
     repair.mend_vendor(repair.plan(None, forensics.examine_vendor([str(project)], [str(made[1])], 2)))
     assert findings(made, project) == []
+
+
+def test_a_file_that_the_disk_has_lost_comes_back(made: tuple[pathlib.Path, pathlib.Path, pathlib.Path], project: pathlib.Path) -> None:
+    with lost_sector(project / "vendor/example.com/rich/native.h"):
+        assert findings(made, project) == [("changed", "example.com/rich/native.h")]
+        repair.mend_vendor(repair.plan(None, forensics.examine_vendor([str(project)], [str(made[1])], 2)))
+        assert findings(made, project) == []
+
+
+@pytest.fixture
+def theirs(made: tuple[pathlib.Path, pathlib.Path, pathlib.Path]) -> t.Iterator[tuple[pathlib.Path, pathlib.Path]]:
+    """(the project as another account's where we can give it away, a directory of ours), where others may go."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="airgap-golang-vendor-"))
+    top.chmod(0o755)
+    shutil.copytree(made[2], top / "project")
+    (top / "ours").mkdir()
+    give_away(top / "project")
+    yield top / "project", top / "ours"
+    remove_tree(str(top))
+
+
+def give_away(project: pathlib.Path) -> None:
+    for path in (project, *project.rglob("*")):
+        os.chown(path, OTHER.uid, -1, follow_symlinks=False)
+
+
+def test_a_link_in_a_directory_s_place_goes_before_anything_is_written(
+    made: tuple[pathlib.Path, pathlib.Path, pathlib.Path], theirs: tuple[pathlib.Path, pathlib.Path]
+) -> None:
+    """And what is written belongs to the project's owner."""
+    project, ours = theirs
+    below = project / "vendor/example.com"
+    remove_tree(str(below))
+    below.symlink_to(ours)
+    give_away(project)
+    assert ("changed", "example.com") in findings(made, project)
+    repair.mend_vendor(repair.plan(None, forensics.examine_vendor([str(project)], [str(made[1])], 2)))
+    assert (list(ours.iterdir()), findings(made, project)) == ([], [])
+    assert {path.lstat().st_uid for path in project.rglob("*")} == {OTHER.uid}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights that the owner lacks")
+@pytest.mark.parametrize("name", ["", "example.com/rich"])
+def test_a_link_that_is_planted_during_a_repair_leads_no_farther_than_its_owner_goes(
+    made: tuple[pathlib.Path, pathlib.Path, pathlib.Path], theirs: tuple[pathlib.Path, pathlib.Path], name: str
+) -> None:
+    project, ours = theirs
+    (project / "vendor/example.com/rich/native.h").unlink()
+    (project / "vendor/example.com/rich/stray.go").touch()
+    for inner in (ours, ours / "example.com/rich"):
+        inner.mkdir(parents=True, exist_ok=True)
+        (inner / "stray.go").touch()
+    planned = repair.plan(None, forensics.examine_vendor([str(project)], [str(made[1])], 2))
+    remove_tree(str(project / "vendor" / name))
+    (project / "vendor" / name).symlink_to(ours)
+    before = sorted(ours.rglob("*"))
+    with pytest.raises(PermissionError):
+        repair.mend_vendor(planned)
+    assert (sorted(ours.rglob("*")), os.geteuid()) == (before, 0)
+
+
+def test_a_vendor_directory_that_is_a_link_is_left(made: tuple[pathlib.Path, pathlib.Path, pathlib.Path], theirs: tuple[pathlib.Path, pathlib.Path]) -> None:
+    project, ours = theirs
+    remove_tree(str(ours))
+    (project / "vendor").rename(ours)
+    (ours / "example.com/rich/native.h").unlink()
+    (project / "vendor").symlink_to(ours)
+    (found,) = forensics.examine_vendor([str(project)], [str(made[1])], 2).findings
+    assert (found.problem, found.path, found.expected, found.found) == ("changed", str(project / "vendor"), "a directory", f"a link to {ours}")
+    assert found.mend == ()
 
 
 def test_modules_txt_and_go_mod_must_agree(made: tuple[pathlib.Path, pathlib.Path, pathlib.Path], project: pathlib.Path) -> None:
