@@ -210,6 +210,7 @@ class _Gathering:
             packing = self._begin_packing(database)
             self._check(sums)
             hashcheck.check_records(self.store, database.records)
+            carrieddb.refuse_unvouched(self.store, sums, database)
         with self._phase("store"):
             gathered = self._gathered(inputs, taking.settle(), packing, sums, database)
             document = layers.document(gathered, self.depot.next_number())
@@ -357,7 +358,7 @@ class _Gathering:
         name, _key, url = sumdb.parse_gosumdb(self.gosumdb)
         chain = parse_chain(settings["GOPROXY"])
         noproxy = settings.get("GONOPROXY") or settings.get("GOPRIVATE", "")
-        upstream = Upstream(chain, noproxy, fetcher, direct, url or (f"https://{name}" if name else None))
+        upstream = Upstream(chain, noproxy, fetcher, direct, url or (f"https://{name}" if name else None), bool(url))
         self.fetched = os.path.join(self.work if self.options.check else self.depot.staging, begun.FETCH)
         self.tree = tree = begun.BegunTree(self.fetched)
         stage = self.reporter.stage("gather: module files")

@@ -71,7 +71,7 @@ class Server:
 
     def check(self) -> None:
         """:raises SpecInvalid: the URL can't be meant, or has a password, which would be shown; or the certificates can't be read."""
-        if scheme_of(self.url) not in ("http", "https") or not is_url(self.url) or not urllib.parse.urlsplit(self.url).hostname:
+        if not is_url(self.url) or scheme_of(self.url) not in ("http", "https") or not urllib.parse.urlsplit(self.url).hostname:
             raise SpecInvalid(f"{public_url(self.url)!r} isn't an http or https URL", subject=public_url(self.url), hint="name the repository's base URL")
         if urllib.parse.urlsplit(self.url).username is not None:
             raise SpecInvalid("the URL has credentials in it", subject=public_url(self.url), hint="give them as url_username and url_password")
