@@ -5,9 +5,20 @@
 
 from __future__ import annotations
 
+import os
+import typing as t
+
 import pytest
 
 from ansible_collections.airgap.golang.tests.support.small_depot import SmallSite, make_small_site
+
+
+@pytest.fixture(scope="session", autouse=True)
+def umask() -> t.Iterator[None]:
+    """That of our modules, which tests do without: with a private group's 002 a host's directories would be refused."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

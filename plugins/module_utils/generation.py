@@ -60,8 +60,9 @@ def pruned(place: Place, keep: int, trace_id: str, check_mode: bool) -> dict[str
 
     Returns the module's answer: what went, or would go.
 
-    :raises HostRefused, DepotDamaged: what a generation that stays refers to can't be read.
+    :raises HostRefused, DepotDamaged: what a generation that stays refers to can't be read, or others can write to ROOT.
     """
+    place.require_own()
     goes = prune.plan(place, keep) if place.current() else prune.nothing()
     if goes and not check_mode:
         with place.locked():

@@ -341,7 +341,7 @@ def _read_record(place: Place) -> dict[str, t.Any]:
             if not (isinstance(entry["existed"], bool) and isinstance(entry["newline"], bool)):
                 raise ValueError("a file in it has another form")
         return record
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise HostRefused(
             f"{path}, which says what was set here before, can't be read ({type(exc).__name__}: {exc})",
             code="state_damaged",

@@ -32,7 +32,9 @@ from ._host.references import needs_of
 from ._host.switch import require_current, switch
 
 # What we make below ROOT, in the order in which it goes: without ``current`` a host has no parts, and a rerun knows what to do.
-OURS = ("current", "generations", "builds", "sumdb", "modcache", "depot", "layouts")
+# The lock is in the depot, so that comes last.
+OURS = ("current", "generations", "builds", "sumdb", "modcache", "layouts", "depot")
+_LOCK = ".lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +68,10 @@ def plan(place: Place, parts: t.Collection[str]) -> Removal:
     """Compare what is with a host that doesn't have these parts; changes nothing.
 
     :raises SpecInvalid: there is no such part.
-    :raises HostRefused: a state can't be read, a link can't be changed, or a process uses what would go.
+    :raises HostRefused: a state can't be read, a link can't be changed, a process uses what would go, or others can write to ROOT.
     :raises DepotDamaged: a generation that stays can't be read.
     """
+    place.require_own()
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
         raise SpecInvalid(f"a host has no part {unknown[0]!r}", subject=unknown[0], expected=", ".join(PARTS))
@@ -85,14 +88,14 @@ def _all_of_it(place: Place, history: History) -> Removal:
     here = [os.path.join(place.root, name) for name in OURS]
     links = _changing(links_of(place, {"parts": {}}))
     there = set(os.listdir(place.root)) if os.path.isdir(place.root) else set()
+    mine = {name for name in there if name in (*OURS, MADE) or is_left_behind(name)}
     size = freed_by_removing(here)
     changes: list[tuple[str, str, str]] = []
-    if there.intersection([*OURS, MADE]) or links:
+    if mine or links or place.left_beside():
         changes = [("room to free", f"{megabytes(size.bytes)}, {size.inodes} inodes", ""), ("root", place.root, "")]
         changes += [("generation", name, "") for name in history.directories]
         changes += [(path, link_target(path), "") for path in links]
-    foreign = sorted(name for name in there.difference([*OURS, MADE]) if not is_left_behind(name))
-    return Removal(history.current, [], links, True, prune.nothing(), changes, size, foreign)
+    return Removal(history.current, [], links, True, prune.nothing(), changes, size, sorted(there - mine))
 
 
 def _part_of_it(place: Place, history: History, parts: t.Container[str], before: t.Mapping[str, t.Any]) -> Removal:
@@ -152,20 +155,15 @@ def carry_out(place: Place, removal: Removal, trace_id: str) -> None:
 
     :raises HostRefused: another run changed this host after the plan was made; the module cache can't be written.
     """
-    outside = [path for path in place.made() if not _is_at_or_above(path, place.root)]
-    if removal.whole:
-        if place.depot.exists():
-            with place.locked():
-                require_current(place, removal.current)
-                set_links(place, removal.links)
-                _remove_ours(place)
-        _remove_ours(place)
-        _remove_if_empty(outside)
-        _remove_root(place)
-        return
     with place.locked():
         require_current(place, removal.current)
+        outside = [path for path in place.made() if not _is_at_or_above(path, place.root)]
         place.sweep_names()
+        if removal.whole:
+            set_links(place, removal.links)
+            _remove_if_empty(outside)
+            _remove_ours(place)
+            return
         names = [make_directory(place, generation, state) for generation, state in removal.stay]
         switch(place, names[0], trace_id)
         set_links(place, removal.links)
@@ -174,30 +172,38 @@ def carry_out(place: Place, removal: Removal, trace_id: str) -> None:
 
 
 def _remove_ours(place: Place) -> None:
-    """Each away from its name by one rename first: half of it is never taken for the whole."""
+    """Remove all of ROOT that is ours. Needs the lock, and lets go of it with the last rename: whatever another run makes then is its own."""
     for name in OURS:
-        path = os.path.join(place.root, name)
-        if os.path.lexists(path):
-            beside = temporary_sibling(path)
-            os.rename(path, beside)
-            sync_directory(place.root)
-            remove_tree(beside)
-    place.sweep_names()
+        if name != os.path.basename(place.depot.path):
+            _remove(os.path.join(place.root, name))
+    # A depot without an index has no generations, whatever else is still there.
+    for name in sorted(os.listdir(place.depot.path), key=lambda name: name != "index.json"):
+        if name != _LOCK:
+            _remove(os.path.join(place.depot.path, name))
+    _remove(_top(place))
 
 
-def _remove_root(place: Place) -> None:
-    """ROOT, and what we made above it, goes as it came, by one rename; where somebody else put anything there, what is empty goes."""
-    chain = [path for path in place.made() if _is_at_or_above(path, place.root)]
-    alone = chain and chain[-1] == place.root and set(os.listdir(place.root)) == {MADE}
-    if alone and all(os.listdir(path) == [os.path.basename(below)] for path, below in zip(chain, chain[1:])):
-        beside = temporary_sibling(chain[0])
-        os.rename(chain[0], beside)
-        sync_directory(os.path.dirname(chain[0]))
-        remove_tree(beside)
-    elif os.path.isdir(place.root):
+def _top(place: Place) -> str:
+    """What is to go with the lock, by one rename: ROOT and what we made above it, as it came; where somebody else put anything into
+    ROOT, or it was there before us, the depot alone."""
+    made = place.made()
+    top = place.root
+    if top not in made or set(os.listdir(top)) != {MADE, os.path.basename(place.depot.path)}:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(place.root, MADE))
-        _remove_if_empty(chain)
+        return place.depot.path
+    while os.path.dirname(top) in made and len(os.listdir(os.path.dirname(top))) == 1:
+        top = os.path.dirname(top)
+    return top
+
+
+def _remove(path: str) -> None:
+    """Away from its name by one rename first: half of it is never taken for the whole."""
+    if os.path.lexists(path):
+        beside = temporary_sibling(path)
+        os.rename(path, beside)
+        sync_directory(os.path.dirname(path))
+        remove_tree(beside)
 
 
 def _is_at_or_above(path: str, root: str) -> bool:

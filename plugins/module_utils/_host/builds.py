@@ -114,7 +114,7 @@ def read(root: str, projects: t.Sequence[str] = ()) -> Sealed:
             for entry in project["builds"]
         ]
         return Sealed(str(document["name"]), number, "sha256:" + hashlib.sha256(content).hexdigest(), targets)
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise DepotDamaged(
             f"{path} can't be read ({type(exc).__name__}: {exc})",
             subject=path,
@@ -159,7 +159,7 @@ def attested(target: Target, generation: Sealed) -> t.Optional[dict[str, t.Any]]
             attestation = json.load(stream)
         if not isinstance(attestation, dict) or not stat.S_ISREG(os.lstat(target.path).st_mode):
             return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     said = (attestation.get("schema"), attestation.get("generation"), attestation.get("project"), attestation.get("build"), attestation.get("sha256"))
     if said != (SCHEMA, generation.to_dict(), target.project, target.build.to_dict(), target.expected):

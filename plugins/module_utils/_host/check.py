@@ -21,6 +21,7 @@ from .._depot.generation import Generation
 from .layout import fill_directory
 from .links import links_meant
 from .place import Place, directory_name
+from .references import database_tree, newest_database
 
 _TOP = ("", "depot", "depot/blobs", "depot/blobs/sha256", "depot/trees", "generations", "modcache")
 
@@ -95,10 +96,11 @@ def link_findings(place: Place, state: t.Mapping[str, t.Any], owner: int) -> lis
         top, _size = look(path, {})
         if top is None or top.kind != "directory":
             continue
+        # What is in it may be anybody's, so these are for a person, and until then ``Place.require_own`` keeps a repair from it.
         if top.mode & 0o022:
-            findings.append(Finding("link", path, path, "mode", f"{top.mode & ~0o022:04o}", f"{top.mode:04o}", ("mode", path, f"{top.mode & ~0o022:o}")))
+            findings.append(Finding("link", path, path, "mode", f"{top.mode & ~0o022:04o}", f"{top.mode:04o}"))
         if top.uid != owner:
-            findings.append(Finding("link", path, path, "owner", str(owner), str(top.uid), ("owner", path, str(owner))))
+            findings.append(Finding("link", path, path, "owner", str(owner), str(top.uid)))
     return findings
 
 
@@ -113,8 +115,5 @@ def _log_findings(place: Place) -> list[Finding]:
 
 
 def _newest_database(place: Place) -> str:
-    for ref in sorted(place.depot.index(), reverse=True):
-        tree = os.path.join(place.depot.tree(ref), "proxy", "sumdb")
-        if os.path.isdir(tree):
-            return os.path.relpath(tree, place.root)
-    return ""
+    ref = newest_database(place)
+    return os.path.relpath(database_tree(place, ref), place.root) if ref is not None else ""

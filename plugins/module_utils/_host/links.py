@@ -60,7 +60,8 @@ def _wanted(state: t.Mapping[str, t.Any]) -> dict[str, dict[str, str]]:
     for program, files in extras.get("files", {}).items():
         for file in files:
             directory, name = os.path.split(placed(program, file, extras["dirs"]))
-            found.setdefault(directory, {})[name] = f"share/{program}/{file}"
+            if directory:
+                found.setdefault(directory, {})[name] = f"share/{program}/{file}"
     return found
 
 

@@ -21,17 +21,29 @@ import re
 import stat
 import typing as t
 
-from .._base.errors import HostRefused
+from .._base.errors import DepotDamaged, HostRefused
 from .._base.files import remove_tree, sync_directory, temporary_sibling, write_atomically
 from .._content.carried import cached_modules
 from .._depot import manifest as oci
 from .._depot.depot import Depot
-from .._depot.generation import Generation
+from .._depot.generation import Generation, Ref
 from .._go import toolchain
 from .._go.modcache import CachedModule, ModuleCache
 
 #: The note of directories that an uninstall removes, below ROOT.
 MADE = "made.json"
+
+# What a state is (``wish.wished_state`` makes it), in the terms of ``_require_form``; a part, and extras, may be absent.
+_PATH = re.compile("(/.*)?", re.DOTALL)
+_STATE = {"generation": str, "manifest": str, "parts": {str: dict}}
+_PARTS = {
+    "toolchain": {"version": str, "dir": _PATH},
+    "goenv": {"given": str, "content": str},
+    "project": {"all": bool, "names": [str]},
+    "tools": {"all": bool, "programs": {str: str}, "dir": _PATH},
+}
+_EXTRAS = {"dirs": {str: _PATH}, "files": {str: [str]}}
+
 _LEFT_BEHIND = re.compile(r"\.(.*)\.[0-9a-f]{16}\.tmp")
 
 
@@ -62,10 +74,13 @@ class Place:
         try:
             with open(path, encoding="utf-8") as stream:
                 document = t.cast("dict[str, t.Any]", json.load(stream))
-            if not isinstance(document["parts"], dict):
-                raise TypeError("its parts are none")
+            _require_form(document, _STATE, "it")
+            Ref.parse(document["generation"])
+            for name, part in document["parts"].items():
+                _require_form(part, _PARTS.get(name, dict), name)
+                _require_form(part.get("extras", {"dirs": {}, "files": {}}), _EXTRAS, f"extras of {name}")
             return document
-        except (OSError, ValueError, KeyError, TypeError) as exc:
+        except (OSError, ValueError, RecursionError, DepotDamaged) as exc:
             raise HostRefused(
                 f"{path} can't be read ({type(exc).__name__}: {exc}), so what this host has isn't known",
                 code="state_damaged",
@@ -92,8 +107,8 @@ class Place:
                 wrong = "is no directory" if not stat.S_ISLNK(found.st_mode) else f"is a link of {_owner(found.st_uid)}'s to {os.readlink(path)}"
             elif found.st_uid != os.geteuid() and os.geteuid() == 0:
                 wrong = f"belongs to {_owner(found.st_uid)}, who could change what others build with"
-            elif found.st_mode & stat.S_IWOTH:
-                wrong = "can be written by everybody"
+            elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                wrong = "can be written by " + ("everybody" if found.st_mode & stat.S_IWOTH else "its group")
             if wrong:
                 raise HostRefused(
                     f"{path} {wrong}",
@@ -101,7 +116,8 @@ class Place:
                     subject=path,
                     expected=f"a directory of {_owner(os.geteuid())}'s that nobody else can write",
                     found=f"{stat.filemode(found.st_mode)} {_owner(found.st_uid)}",
-                    hint="find out who did that; if what is in it can be trusted, chown and chmod it, else move it away and deploy again",
+                    hint="find out who did that; if what is in it can be trusted, which the module modcache proves, chown and chmod it, "
+                    "else move it away and deploy again",
                 )
 
     def goroot(self, version: str) -> str:
@@ -142,9 +158,13 @@ class Place:
 
     @contextlib.contextmanager
     def locked(self) -> t.Iterator[None]:
-        """Make ROOT if there is none, and be its only writer."""
+        """Make ROOT if there is none, and be its only writer.
+
+        :raises HostRefused: as ``require_own``.
+        """
         if not os.path.isdir(self.root):
             self._make()
+        self.require_own()
         with self.depot.locked():
             yield
 
@@ -172,12 +192,22 @@ class Place:
             finally:
                 os.close(parent)
 
+    def left_beside(self) -> list[str]:
+        """Where there's no ROOT: what a run left that was killed as it made it or removed it; the next ``locked`` removes that."""
+        lacking = absent_directories(self.root)
+        # Where we may not look, we have made nothing.
+        with contextlib.suppress(PermissionError):
+            return left_behind(*os.path.split(lacking[0])) if lacking else []
+        return []
+
     def made(self) -> list[str]:
         """Directories outside of ROOT, and ROOT itself, that weren't there before us; what is above comes first."""
         try:
             with open(os.path.join(self.root, MADE), encoding="utf-8") as stream:
-                return [str(path) for path in json.load(stream)]
-        except (FileNotFoundError, ValueError):
+                found = t.cast("list[str]", json.load(stream))
+            _require_form(found, [_PATH], "it")
+            return found
+        except (FileNotFoundError, ValueError, RecursionError):
             return []
 
     def make_outside(self, path: str) -> None:
@@ -192,6 +222,29 @@ class Place:
 def directory_name(generation: Generation, state: t.Mapping[str, t.Any]) -> str:
     """``000007-1a2b3c4d``: the generation, and eight digits of the SHA-256 over the state it is to have here."""
     return f"{generation.ref}-{hashlib.sha256(oci.canonical(state)).hexdigest()[:8]}"
+
+
+def _require_form(found: t.Any, form: t.Any, what: str) -> None:
+    """See to it that ``found`` is as we write it.
+
+    :param form: a type; a pattern for a text; [the form of each entry]; {str: the form of each value}; or the forms of the keys that must be there.
+    :param what: it's called so in the error.
+    :raises ValueError: it has another form.
+    """
+    if isinstance(form, re.Pattern):
+        fits = isinstance(found, str) and form.fullmatch(found) is not None
+    else:
+        fits = isinstance(found, form if isinstance(form, type) else type(form))
+    if not fits:
+        raise ValueError(f"{what} has another form")
+    if isinstance(form, list):
+        for entry in found:
+            _require_form(entry, form[0], what)
+    elif isinstance(form, dict):
+        for key in found if str in form else form:
+            if key not in found:
+                raise ValueError(f"{what} has no {key}")
+            _require_form(found[key], form.get(str, form.get(key)), f"{key} of {what}")
 
 
 def absent_directories(path: str) -> list[str]:
@@ -218,7 +271,7 @@ def require_writable(path: str, other: str) -> None:
     """:raises HostRefused: nothing can be put into ``path``, or where it would be made; ``other`` is the hint's way out."""
     at = existing(path)
     if not os.access(at, os.W_OK | os.X_OK):
-        name = pwd.getpwuid(os.geteuid()).pw_name
+        name = _owner(os.geteuid())
         raise HostRefused(f"{name} can't write to {at}", code="not_writable", subject=at, found=name, hint=f"use become, or {other}")
 
 
@@ -234,10 +287,14 @@ def is_left_behind(name: str) -> bool:
     return _LEFT_BEHIND.fullmatch(name) is not None
 
 
+def left_behind(directory: str, name: str = "") -> list[str]:
+    """What has a name by ``temporary_sibling`` (of the file ``name``, "" for any): only a kill leaves that."""
+    entries = os.listdir(directory) if os.path.isdir(directory) else []
+    matches = filter(None, map(_LEFT_BEHIND.fullmatch, entries))
+    return [os.path.join(directory, match.group()) for match in matches if name in ("", match.group(1))]
+
+
 def remove_left_behind(directory: str, name: str = "") -> None:
-    """Remove what has a name by ``temporary_sibling`` (of the file ``name``, "" for any): only a kill leaves that."""
-    if os.path.isdir(directory):
-        for entry in os.listdir(directory):
-            match = _LEFT_BEHIND.fullmatch(entry)
-            if match and name in ("", match.group(1)):
-                remove_tree(os.path.join(directory, entry))
+    """Remove what ``left_behind`` finds."""
+    for path in left_behind(directory, name):
+        remove_tree(path)

@@ -29,6 +29,9 @@ from .history import History
 from .place import Place
 from .references import Needs, database_layers, needs_here, needs_if_known
 
+#: As ``references.database_layers`` gives it.
+Database = t.Mapping[Ref, t.AbstractSet[Layer]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Prune:
@@ -111,15 +114,16 @@ def plan(place: Place, keep: int, coming: t.Optional[Needs] = None) -> Prune:
     history = History(place)
     names = kept(history, keep, coming.directory if coming else "")
     stay = [coming if coming and name == coming.directory else needs_here(place, name) for name in names]
-    return plan_for(place, history, stay)
+    return plan_for(place, history, stay, coming)
 
 
-def plan_for(place: Place, history: History, stay: t.Sequence[Needs]) -> Prune:
-    """What goes when just these stay, and what running processes use."""
-    goes = _compare(place, history, stay)
+def plan_for(place: Place, history: History, stay: t.Sequence[Needs], coming: t.Optional[Needs] = None) -> Prune:
+    """What goes when just these stay, one of which may be ``coming`` only, and what running processes use."""
+    database = database_layers(place, coming)
+    goes = _compare(place, history, stay, database)
     uses = uses_below(place.root) if goes else []
     if uses:
-        goes = _spare_used(place, history, stay, goes, uses)
+        goes = _spare_used(place, history, stay, database, goes, uses)
     return dataclasses.replace(goes, size=_size(place, set(_paths(place, goes))))
 
 
@@ -129,8 +133,9 @@ def alone(place: Place, history: History, needs: t.Mapping[str, t.Optional[Needs
     :param needs: of every directory, None where that isn't known.
     """
     everything = [of_it for of_it in needs.values() if of_it is not None]
-    others = _compare(place, history, [of_it for of_it in everything if of_it.directory != directory])
-    return _size(place, set(_paths(place, others)) - set(_paths(place, _compare(place, history, everything))))
+    database = database_layers(place)
+    others = _compare(place, history, [of_it for of_it in everything if of_it.directory != directory], database)
+    return _size(place, set(_paths(place, others)) - set(_paths(place, _compare(place, history, everything, database))))
 
 
 def _size(place: Place, paths: t.Collection[str]) -> Size:
@@ -173,9 +178,9 @@ def carry_out(place: Place, goes: Prune, trace_id: str) -> None:
         os.unlink(_note(place))
 
 
-def _compare(place: Place, history: History, stay: t.Sequence[Needs]) -> Prune:
-    """What goes when these stay, whoever uses it."""
-    layers: dict[Ref, set[Layer]] = {ref: set(of_it) for ref, of_it in database_layers(place).items()}
+def _compare(place: Place, history: History, stay: t.Sequence[Needs], database: Database) -> Prune:
+    """What goes when these stay, and ``database``, whoever uses it."""
+    layers: dict[Ref, set[Layer]] = {ref: set(of_it) for ref, of_it in database.items()}
     modules: dict[cacheprune.Version, bool] = {}
     for needs in stay:
         layers.setdefault(needs.ref, set()).update(needs.layers)
@@ -200,7 +205,7 @@ def _compare(place: Place, history: History, stay: t.Sequence[Needs]) -> Prune:
     )
 
 
-def _spare_used(place: Place, history: History, stay: t.Sequence[Needs], goes: Prune, uses: t.Sequence[Use]) -> Prune:
+def _spare_used(place: Place, history: History, stay: t.Sequence[Needs], database: Database, goes: Prune, uses: t.Sequence[Use]) -> Prune:
     """The plan without what these use. Of a state that is used in part all stays: nobody knows what the process will want next."""
     used = _used(place, goes, uses)
     toolchains = place.goroot_prefix()
@@ -211,13 +216,13 @@ def _spare_used(place: Place, history: History, stay: t.Sequence[Needs], goes: P
         needs = needs_if_known(place, directory)
         if needs is None:
             continue
-        others = _used(place, _compare(place, history, [*stay, needs]), uses) if used else {}
+        others = _used(place, _compare(place, history, [*stay, needs], database), uses) if used else {}
         why = [use for path, of_it in used.items() if path not in others for use in of_it]
         why += [use for use in programs if history.may_use(use.started, directory)]
         if why:
             more.append(needs)
             told += _told(f"generation {directory}", why)
-    goes = _compare(place, history, [*stay, *more])
+    goes = _compare(place, history, [*stay, *more], database)
     used = _used(place, goes, uses)
     for path, of_it in used.items():
         told += _told(os.path.relpath(path, place.root), of_it)

@@ -75,8 +75,24 @@ def needs_if_known(place: Place, directory: str) -> t.Optional[Needs]:
         return None
 
 
-def database_layers(place: Place) -> dict[Ref, set[Layer]]:
-    """The layers of the snapshot of the checksum database that ROOT/sumdb leads to, whosever it is: it never goes back."""
+def database_tree(place: Place, ref: Ref) -> str:
+    """Where a generation's tree has its snapshot of the checksum database."""
+    return os.path.join(place.depot.tree(ref), "proxy", "sumdb")
+
+
+def newest_database(place: Place) -> t.Optional[Ref]:
+    """The newest generation here whose tree has a snapshot of the checksum database; None for none."""
+    return max((ref for ref in place.depot.index() if os.path.isdir(database_tree(place, ref))), default=None)
+
+
+def database_layers(place: Place, coming: t.Optional[Needs] = None) -> dict[Ref, set[Layer]]:
+    """The layers of the snapshot of the checksum database that ROOT/sumdb leads to, whosever it is: it never goes back.
+
+    :param coming: of what is about to be admitted: ROOT/sumdb will lead to its snapshot, where that's the newest.
+    """
+    own = {layer for layer in coming.layers if layer.kind == "sumdb"} if coming else set()
+    if coming and own and coming.ref >= (newest_database(place) or coming.ref):
+        return {coming.ref: own}
     try:
         tree = os.readlink(os.path.join(place.root, "sumdb")).split(os.sep)
         generation = place.depot.generation(Ref.parse(tree[tree.index("trees") + 1]))

@@ -18,6 +18,7 @@ from .._base.files import symlink_atomically, sync_filesystem
 from .history import History, number_of
 from .links import check_links, link_target, links_of, set_links
 from .place import Place
+from .references import database_tree, newest_database
 
 
 def require_current(place: Place, expected: str) -> None:
@@ -35,13 +36,11 @@ def require_current(place: Place, expected: str) -> None:
 
 def advance_database(place: Place) -> None:
     """Point ROOT/sumdb at the newest generation's snapshot."""
-    for ref in sorted(place.depot.index(), reverse=True):
-        tree = os.path.join(place.depot.tree(ref), "proxy", "sumdb")
-        if os.path.isdir(tree):
-            link, target = os.path.join(place.root, "sumdb"), os.path.relpath(tree, place.root)
-            if not (os.path.islink(link) and os.readlink(link) == target):
-                symlink_atomically(target, link)
-            return
+    link, ref = os.path.join(place.root, "sumdb"), newest_database(place)
+    if ref is not None:
+        target = os.path.relpath(database_tree(place, ref), place.root)
+        if link_target(link) != target:
+            symlink_atomically(target, link)
 
 
 def switch(place: Place, directory: str, trace_id: str) -> None:
@@ -103,6 +102,7 @@ def rollback_diff(place: Place, directory: str) -> dict[str, str]:
 
     :raises HostRefused: as ``switch_to``.
     """
+    place.require_own()
     links = _rollback_links(place, directory)
     before = [place.current(), *(f"{path}: {link_target(path)}" for path in links if link_target(path))]
     after = [directory, *(f"{path}: {target}" for path, target in links.items() if target)]
@@ -125,7 +125,6 @@ def switch_to(place: Place, directory: str, before: str, trace_id: str) -> None:
     :raises HostRefused: another generation is active by now; or what isn't ours, or can't be written, is where a link shall be;
         or others can write to ROOT.
     """
-    place.require_own()
     with place.locked():
         require_current(place, before)
         links = _rollback_links(place, directory)

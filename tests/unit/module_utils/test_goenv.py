@@ -229,11 +229,13 @@ def test_somebody_changes_the_file_meanwhile(home: Home) -> None:
     "damage",
     [
         b"{",
+        b"[" * 100_000,
         b"[]",
         b'{"schema": 2, "directories": [], "files": {}}',
         b'{"schema": 1, "directories": [], "files": {"env": {}}}',
         b'{"schema": 1, "directories": [], "files": {"env": {"existed": true, "newline": true, "settings": {"GOFLAGS": {"before": 1, "ours": []}}}}}',
     ],
+    ids=["cut", "nested", "a list", "another schema", "a file of another form", "a setting of another form"],
 )
 def test_a_damaged_record_is_refused(home: Home, damage: bytes) -> None:
     home.present(GOPROXY="off")

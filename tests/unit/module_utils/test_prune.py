@@ -169,6 +169,35 @@ def test_deploy_prunes_after_the_switch(depot: Depot, host: Host, work: pathlib.
     assert not probe(depot, host, WISH, 3, 1).changed and probe(depot, host, WISH, 3, 0).prune is None
 
 
+def nearly_the_same(done: prune.Prune, said: prune.Prune) -> bool:
+    """By name all; but a module of which another version comes keeps its list and its directories."""
+    return (done.names(), done.in_use) == (said.names(), said.in_use) and 0 <= said.size.inodes - done.size.inodes <= 10
+
+
+@pytest.mark.parametrize("keep, back", [(1, False), (1, True), (2, True)])
+def test_deploy_says_what_goes_of_the_checksum_database_too(depot: Depot, host: Host, keep: int, back: bool) -> None:
+    """The newest snapshot is the one that comes with the deploy, so that of the generation before goes with the rest of it."""
+    for number in (1, 2, 3) if back else (1,):
+        bring(depot, host, WISH, number)
+    if back:
+        switch_to(host, rollback_target(host, 2), host.current(), "")
+    plan = probe(depot, host, WISH, 4, keep)
+    assert plan.prune and f"tree {'000003' if back else '000001'}" in plan.prune.names()
+    done = bring(depot, host, WISH, 4, keep, after=True)
+    assert done.prune is not None and nearly_the_same(done.prune, plan.prune)
+    assert not pruned(host, keep)["changed"]
+
+
+def test_an_older_generation_than_the_newest_takes_no_database_away(depot: Depot, host: Host) -> None:
+    for number in (1, 3):
+        bring(depot, host, WISH, number)
+    plan = probe(depot, host, WISH, 2, 1)
+    done = bring(depot, host, WISH, 2, 1, after=True)
+    assert plan.prune and done.prune is not None and nearly_the_same(done.prune, plan.prune)
+    assert sorted(host.depot.index()) == [Ref(2, True), Ref(3, True)]
+    assert pathlib.Path(host.root, "current", "proxy", "sumdb", "sum.example", "latest").read_text() == "3"
+
+
 def test_a_generation_that_cannot_be_read_is_not_guessed_at(depot: Depot, host: Host) -> None:
     for number in (1, 2):
         bring(depot, host, WISH, number)

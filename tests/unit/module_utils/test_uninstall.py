@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import multiprocessing
 import os
 import pathlib
 import random
 import subprocess
+from multiprocessing.connection import Connection
 
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils import uninstall
-from ansible_collections.airgap.golang.plugins.module_utils._base.errors import HostRefused, SpecInvalid
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError, HostRefused, SpecInvalid
 from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
 from ansible_collections.airgap.golang.plugins.module_utils._content.wish import Wish
 from ansible_collections.airgap.golang.plugins.module_utils._depot.depot import Depot
+from ansible_collections.airgap.golang.plugins.module_utils._host.place import Place
 from ansible_collections.airgap.golang.plugins.module_utils._host.switch import rollback_target, switch_to
 from ansible_collections.airgap.golang.plugins.module_utils.host import Host
 from ansible_collections.airgap.golang.tests.support.killing import killed_at
@@ -150,6 +154,81 @@ def test_what_a_process_uses_is_not_taken_from_it(depot: Depot, host: Host, work
             process.communicate(b"\n", timeout=60)
     assert snapshot(str(work / "host")) == before
     removed(host, "project")
+
+
+@pytest.mark.parametrize("lost", ["oci-layout", "index.json", "audit.jsonl", ".lock", ""])
+def test_a_damaged_depot_leaves_no_link_behind(depot: Depot, host: Host, work: pathlib.Path, wish: Wish, lost: str) -> None:
+    """Its generations say where links are, and nothing does when they have gone."""
+    before = snapshot(str(work / "host"))
+    bring(depot, host, wish, 2)
+    remove_tree(os.path.join(host.depot.path, lost))
+    removed(host, *PARTS)
+    assert snapshot(str(work / "host")) == before
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_the_last_moment_of_a_kill_left_goes(host: Host, work: pathlib.Path, there: bool) -> None:
+    """What has another name already, beside ROOT or the depot, and nothing else that would tell of it."""
+    before = snapshot(str(work / "host"))
+    if there:
+        os.makedirs(host.root)
+        before = snapshot(str(work / "host"))
+        os.makedirs(os.path.join(host.root, ".depot.0123456789abcdef.tmp"))
+    else:
+        (work / "host" / ".opt.0123456789abcdef.tmp" / "a" / "root").mkdir(parents=True)
+    assert removed(host, *PARTS).changes
+    assert snapshot(str(work / "host")) == before
+
+
+NEW = "sha256:" + hashlib.sha256(b"new").hexdigest()
+
+
+def begin_when_possible(root: str, told: Connection) -> None:
+    """A deploy of somebody else's, which tries to begin each time that it's told to, and then waits."""
+    place = Place(root)
+    while told.recv():
+        try:
+            with place.locked():
+                place.depot.blobs.put(NEW, b"new")
+                for name in ("modcache", "generations"):
+                    os.makedirs(os.path.join(root, name, "new"))
+                told.send("begun")
+                told.recv()
+                return
+        except AirgapError as exc:
+            told.send(exc.code)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_who_begins_meanwhile_loses_nothing(depot: Depot, host: Host, wish: Wish, monkeypatch: pytest.MonkeyPatch, foreign: bool) -> None:
+    """Another deploy tries at each removal: it's refused for as long as there's more to remove than the lock, and what it makes then stays."""
+    bring(depot, host, wish, 2)
+    if foreign:
+        pathlib.Path(host.root, "notes.txt").write_text("mine")
+    here, there = multiprocessing.Pipe()
+    other = multiprocessing.Process(target=begin_when_possible, args=(host.root, there), daemon=True)
+    other.start()
+    answers: list[str] = []
+
+    def remove(path: str) -> None:
+        if not answers or answers[-1] == "locked":
+            here.send("try")
+            assert here.poll(60)
+            answers.append(here.recv())
+        remove_tree(path)
+
+    monkeypatch.setattr(uninstall, "remove_tree", remove)
+    uninstall.carry_out(host, uninstall.plan(host, PARTS), "")
+    assert answers.count("locked") == len(answers) - 1 > 5 and answers[-1] == "begun", answers
+    assert os.path.isfile(host.depot.blobs.path(NEW))
+    assert [os.path.isdir(os.path.join(host.root, name, "new")) for name in ("modcache", "generations")] == [True, True]
+    if not foreign:
+        assert host.made()[-1] == host.root, "the new one's note has gone with the old one"
+    with pytest.raises(AirgapError, match="in use by process"), host.locked():
+        pass
+    here.send("end")
+    other.join(60)
+    assert other.exitcode == 0 and not [name for name in os.listdir(host.root) if name.endswith(".tmp")]
 
 
 @pytest.mark.parametrize("parts", [("modcache", "project", "depot"), PARTS], ids=["parts", "all"])
