@@ -30,6 +30,9 @@ _RENAME_EXCHANGE = 2
 #: How long those who still write may keep a tree from being removed, in seconds.
 _PATIENCE = 10.0
 
+# What the system says of a tree that isn't as it was a moment ago.
+_CHANGED = (errno.ENOTEMPTY, errno.EISDIR, errno.ELOOP, errno.ESTALE)
+
 
 def sync_directory(path: str) -> None:
     """Make the names in a directory last a power cut."""
@@ -158,6 +161,7 @@ def remove_tree(path: str) -> None:
     """Remove a file or a whole tree, read-only directories included (Go's module cache); nothing there is fine.
 
     Somebody may still be writing there: the compilers of a go command that was killed a moment ago. They end by themselves.
+    Nothing outside of the tree goes, whatever the account that it belongs to puts in the place of a directory meanwhile.
 
     :raises OSError: what is there can't be removed, or is written faster than it is removed.
     """
@@ -166,33 +170,99 @@ def remove_tree(path: str) -> None:
         try:
             _remove_once(path)
             return
-        except FileNotFoundError:
-            # Removed by others meanwhile, below path or path itself.
+        except (FileNotFoundError, NotADirectoryError):
+            # Removed or replaced by others meanwhile, below path or path itself.
             if not os.path.lexists(path):
                 return
             if time.monotonic() > end:
                 raise
         except OSError as exc:
-            if exc.errno != errno.ENOTEMPTY or time.monotonic() > end:
+            if exc.errno not in _CHANGED or time.monotonic() > end:
                 raise
             time.sleep(0.01)
 
 
 def _remove_once(path: str) -> None:
-    mode = os.lstat(path).st_mode
-    if not stat.S_ISDIR(mode):
+    """From directory to directory by descriptors: of a tree that others own, a path may lead elsewhere a moment later.
+
+    One is open at a time, however deep the tree; the way back is "..", and where it leads is looked at before anything goes there.
+    """
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
         os.unlink(path)
         return
-    if mode & 0o700 != 0o700:
-        os.chmod(path, 0o700)
-    with os.scandir(path) as entries:
+    here = _open_directory(path, None)
+    trail = [path]
+    levels: list[_Level] = []
+    try:
+        levels.append(_remove_files(here))
+        while levels[-1].left or len(trail) > 1:
+            if levels[-1].left:
+                name = levels[-1].left.pop()
+                here = _step(here, name)
+                trail.append(name)
+                levels.append(_remove_files(here))
+            else:
+                levels.pop()
+                here = _step(here, "..")
+                name = trail.pop()
+                if _identity(os.fstat(here)) != levels[-1].identity:
+                    raise OSError(errno.ESTALE, "moved elsewhere meanwhile", name)
+                os.rmdir(name, dir_fd=here)
+    except OSError as exc:
+        exc.filename = os.path.join(*trail, exc.filename if isinstance(exc.filename, str) else "")
+        raise
+    finally:
+        os.close(here)
+    os.rmdir(path)
+
+
+class _Level(t.NamedTuple):
+    """A directory on the way down: which one it is (device and inode), and the directories in it that are still to go."""
+
+    identity: tuple[int, int]
+    left: list[str]
+
+
+def _identity(facts: os.stat_result) -> tuple[int, int]:
+    return facts.st_dev, facts.st_ino
+
+
+def _step(here: int, name: str) -> int:
+    there = _open_directory(name, here)
+    os.close(here)
+    return there
+
+
+def _open_directory(name: str, above: t.Optional[int]) -> int:
+    """A descriptor of a directory, never of what a link leads to."""
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        return os.open(name, os.O_RDONLY | flags, dir_fd=above)
+    except PermissionError:
+        # Its owner may not read it. By a descriptor that needs no permission it's given that, by whose name it has no other way.
+        descriptor = os.open(name, os.O_PATH | flags, dir_fd=above)
+        try:
+            with contextlib.suppress(OSError):
+                os.chmod(f"/proc/self/fd/{descriptor}", 0o700)
+        finally:
+            os.close(descriptor)
+        return os.open(name, os.O_RDONLY | flags, dir_fd=above)
+
+
+def _remove_files(directory: int) -> _Level:
+    """All that is in a directory but the directories."""
+    facts = os.fstat(directory)
+    if facts.st_mode & 0o700 != 0o700:
+        os.fchmod(directory, 0o700)
+    with os.scandir(directory) as entries:
         children = list(entries)
+    left = []
     for child in children:
         if child.is_dir(follow_symlinks=False):
-            _remove_once(child.path)
+            left.append(child.name)
         else:
-            os.unlink(child.path)
-    os.rmdir(path)
+            os.unlink(child.name, dir_fd=directory)
+    return _Level(_identity(facts), left)
 
 
 def remove_empty(path: str, top: str) -> None:
