@@ -20,6 +20,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import tempfile
 import typing as t
 
@@ -61,11 +62,12 @@ def check(options: Options, check_mode: bool = False) -> dict[str, t.Any]:
     Returns the module's answer: ``changed``, ``generation``, ``isolation``, ``builds``, ``summary``, ``reports``, ``diff``,
     and ``failure`` (with ``msg``) when a build failed or gave another binary, after all have been tried.
 
-    :raises HostRefused: there is no active generation here.
+    :raises HostRefused: there is no active generation here, or others can change what is.
     :raises DepotDamaged: its document can't be read.
     :raises NotSealed: nothing was rehearsed that a build could be compared with.
     :raises SpecInvalid: a project that it doesn't have was asked for.
     """
+    Place(options.root).require_own()
     generation = read(options.root, options.projects)
     home = os.path.join(options.root, "builds", f"{generation.number:06d}")
     report_dir = os.path.abspath(options.report_dir or home)
@@ -199,10 +201,18 @@ def _scratch(directory: str, isolation: Isolation) -> t.Iterator[str]:
 
 def _run(options: Options, target: Target, isolation: Isolation, out: str, scratch: str, gocache: str) -> BuildRecord:
     """:raises HostRefused: the toolchain or the source isn't here.
-    :raises BuildFailed, CommandFailed: the build gave nothing.
+    :raises BuildFailed, CommandFailed: the build gave nothing, or couldn't be run: no room, no program, a toolchain that is damaged.
     """
     _require(target)
-    return run_build(isolation, target.goroot, target.source, target.build, out, scratch, gocache, options.timeout, target.workspace, target.top)
+    try:
+        return run_build(isolation, target.goroot, target.source, target.build, out, scratch, gocache, options.timeout, target.workspace, target.top)
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as exc:
+        raise BuildFailed(
+            f"{target.project} {target.build.output}: its build couldn't be run in {scratch}: {type(exc).__name__}: {exc}",
+            subject=target.build.output,
+            found=str(exc),
+            hint=f"see that there is room, that {isolation.user} may start processes, and that the generation is whole: modcache with state=verified says so",
+        ) from exc
 
 
 def _build_one(options: Options, generation: Sealed, target: Target, isolation: Isolation, scratch: str, gocache: str) -> dict[str, t.Any]:

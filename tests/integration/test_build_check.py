@@ -123,7 +123,8 @@ def prepared(version: str) -> t.Iterator[Host]:
         project.mkdir(parents=True)
         (root / "current").symlink_to("generations/000007")
         ModuleCache(str(root / "modcache"), str(root / "current" / "go.env")).install([cached])
-        (current / "state.json").write_text(json.dumps({"parts": {"toolchain": {"version": version}, "project": {"names": ["greeter"]}}}))
+        parts = {"toolchain": {"version": version, "dir": ""}, "project": {"all": True, "names": ["greeter"]}}
+        (current / "state.json").write_text(json.dumps({"generation": "000007", "manifest": "sha256:" + "0" * 64, "parts": parts}))
         (current / "go.env").write_text("".join(f"{name}={value}\n" for name, value in SETTINGS.items()))
         (project / "go.mod").write_text("module example.com/greeter\n\ngo 1.21\n\nrequire rsc.io/quote v1.5.2\n")
         (project / "main.go").write_text(MAIN)
@@ -291,6 +292,65 @@ def test_what_is_wrong_fails_after_all_were_tried(host: Host) -> None:
 
     rerun = host.module(report_dir=str(host.root / "builds" / "reports"))
     assert rerun["failed"] and [build["status"] for build in rerun["builds"]] == ["mismatch", "failed", "attested"]
+
+
+def test_what_cannot_even_be_run_is_a_build_that_failed(host: Host, version: str) -> None:
+    """A script that names nothing to run it, a program below a file, a toolchain that is damaged: the builds after it are tried all the same."""
+    project = host.root / "current" / "projects" / "greeter" / "app"
+    script = project / "build.sh"
+    script.write_text("true\n")
+    script.chmod(0o755)
+    builds = host.document["projects"][0]["builds"]
+    no_program = {**builds[0], "output": "bin/script", "flags": [], "command": ["./build.sh"]}
+    no_directory = {**builds[0], "output": "bin/below", "flags": [], "command": ["./main.go/tool"]}
+    host.document["projects"][0]["builds"] = [no_program, no_directory, builds[0]]
+    host.write()
+    try:
+        compared = build_check.compare(build_check.Options(str(host.root)))["builds"]
+        built = build_check.check(build_check.Options(str(host.root)))["builds"]
+    finally:
+        script.unlink()
+    assert [build["status"] for build in compared] == ["failed", "failed", "identical"]
+    assert [build["status"] for build in built] == ["failed", "failed", "built"]
+    for first, second, _good in (compared, built):
+        assert "./build.sh in" in first["message"] and "#!/bin/sh" in first["message"]
+        assert "greeter bin/below: its build couldn't be run" in second["message"] and "NotADirectoryError" in second["message"]
+
+    damaged = pathlib.Path(toolchain.directory(str(host.root / "modcache"), version, PLATFORM)) / "VERSION"
+    before, mode = damaged.read_bytes(), damaged.stat().st_mode
+    host.document["projects"][0]["builds"] = [builds[0]]
+    host.write()
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"\xff" + before)
+    try:
+        compared = build_check.compare(build_check.Options(str(host.root)))["builds"]
+        built = build_check.check(build_check.Options(str(host.root), force=True))["builds"]
+    finally:
+        damaged.write_bytes(before)
+        damaged.chmod(mode)
+    assert [build["status"] for build in compared + built] == ["failed", "failed"]
+    assert all("UnicodeDecodeError" in build["message"] for build in compared + built)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_a_root_of_somebody_elses_gets_nothing_from_us(host: Host) -> None:
+    """Whoever it belongs to says where builds/ leads, and which file comes to be there; comparing writes nothing there."""
+    nobody = pwd.getpwnam("nobody")
+    (host.root / "elsewhere").mkdir()
+    (host.root / "builds").symlink_to("elsewhere")
+    os.chown(host.root, nobody.pw_uid, nobody.pw_gid)
+    before = everything_below(host.root)
+    try:
+        for check in (False, True):
+            with pytest.raises(HostRefused, match="belongs to nobody") as refused:
+                build_check.check(build_check.Options(str(host.root)), check)
+            assert (refused.value.code, refused.value.subject) == ("not_ours", str(host.root))
+        assert build_check.compare(build_check.Options(str(host.root)))["summary"]["identical"] == 2
+        assert everything_below(host.root) == before
+    finally:
+        os.chown(host.root, 0, 0)
+        (host.root / "builds").unlink()
+        (host.root / "elsewhere").rmdir()
 
 
 def test_a_build_reaches_no_network_and_sees_no_environment(host: Host, version: str, monkeypatch: pytest.MonkeyPatch) -> None:

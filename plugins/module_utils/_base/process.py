@@ -59,6 +59,7 @@ def run(
     preexec: t.Optional[t.Callable[[], None]] = None,
     tail: int = TAIL,
     locale: str = "C",
+    leave_nothing: bool = False,
 ) -> Finished:
     """Run ``argv`` to its end, in a process group of its own, which is killed whole at the time limit.
 
@@ -68,6 +69,7 @@ def run(
     :param check: raise CommandFailed on a non-zero status.
     :param tail: how much of the end of stderr to keep, in bytes.
     :param what: how to call the action in an error; the program's name otherwise.
+    :param leave_nothing: kill the group when the program has ended, too: what it left running in the background.
     :raises ToolMissing: there is no such program.
     :raises CommandFailed: it failed (with ``check``) or took too long.
     """
@@ -94,12 +96,13 @@ def run(
         try:
             process.communicate(stdin, timeout=timeout)
         except BaseException as exc:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill_group(process.pid)
             process.wait()
             if not isinstance(exc, subprocess.TimeoutExpired):
                 raise
             raise CommandFailed(f"{label} took longer than {timeout:.0f} s", code="timeout", subject=label, hint="raise the time limit") from None
+        if leave_nothing:
+            _kill_group(process.pid)
         size = err.seek(0, os.SEEK_END)
         err.seek(max(0, size - tail))
         stderr = err.read().decode("utf-8", "replace")
@@ -113,3 +116,8 @@ def run(
             details=[{"stdout": finished.stdout[-TAIL:]}] if finished.stdout.strip() else None,
         )
     return finished
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)

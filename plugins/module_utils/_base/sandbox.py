@@ -26,18 +26,23 @@ import sys
 import time
 import typing as t
 
-from .errors import AirgapError, HostRefused, SpecInvalid
+from .errors import AirgapError, CommandFailed, HostRefused, SpecInvalid
 from .process import Finished, dying_with_parent, run
 
 # sched.h, sys/prctl.h, net/if.h and linux/sockios.h; the same on every architecture that Go runs on.
 _CLONE_NEWUSER = 0x10000000
+_CLONE_NEWPID = 0x20000000
 _CLONE_NEWNET = 0x40000000
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
 _IFREQ = "16sh22x"
+
+# What wait(2) says of a process, on its way through a pipe.
+_STATUS = struct.Struct("i")
 
 #: An address that no network has (TEST-NET-1, RFC 5737), and how long it may take to be told so.
 _NOWHERE = ("192.0.2.1", 80)
@@ -73,27 +78,39 @@ class Isolation:
     def run(self, argv: t.Sequence[str], env: t.Mapping[str, str], cwd: str, timeout: float) -> Finished:
         """Run to the end; a failure is for the caller to judge by ``status``.
 
+        What it started ends with it: its process group, and as another account, where the kernel has PID namespaces, all the rest.
+
         :param env: the complete environment.
         :param timeout: seconds.
-        :raises CommandFailed: it took too long.
+        :raises CommandFailed: it took too long, or is nothing that the kernel can run.
         :raises ToolMissing: there is no such program.
         :raises HostRefused: that user may not run it.
         """
         command = list(argv)
         environment = dict(env)
         if self.method == "bwrap":
-            command = [self._bwrap, "--dev-bind", "/", "/", "--unshare-net", "--die-with-parent", "--chdir", cwd, "--", *command]
+            processes = [] if self._account is None else ["--unshare-pid"]
+            command = [self._bwrap, "--dev-bind", "/", "/", "--unshare-net", *processes, "--die-with-parent", "--chdir", cwd, "--", *command]
         if self.method == "environment":
             environment = {name: value for name, value in environment.items() if name.lower() not in _PROXIES}
             environment["GOPROXY"] = "off"
         try:
-            return run(command, env=environment, cwd=cwd, timeout=timeout, check=False, preexec=self._entrance())
+            return run(command, env=environment, cwd=cwd, timeout=timeout, check=False, preexec=self._entrance(), leave_nothing=True)
         except PermissionError as exc:
             raise HostRefused(
                 f"{self.user} may not run {argv[0]} in {cwd}: {exc}",
                 subject=argv[0],
                 found=str(exc),
                 hint="every directory above it must be open to that user (o+x), and its file system mounted without noexec",
+            ) from None
+        except OSError as exc:
+            if exc.errno != errno.ENOEXEC:
+                raise
+            raise CommandFailed(
+                f"{argv[0]} in {cwd} is no program that runs here: {exc.strerror}",
+                subject=argv[0],
+                found=str(exc),
+                hint="a script's first line must name what runs it, such as #!/bin/sh; a program must be made for this platform",
             ) from None
 
     def prove(self) -> str:
@@ -123,16 +140,22 @@ class Isolation:
         die = dying_with_parent()
 
         def enter() -> None:
-            self._enter()
-            # Last: who changes users or user namespaces loses it.
-            die()
+            if not self._enter(lambda: self._go_second(die)):
+                # Last: who changes users or user namespaces loses it.
+                die()
 
         return enter
 
-    def _enter(self) -> None:
-        """Between fork and exec: into the namespace, then away from root, then no way back."""
+    def _enter(self, inside: t.Callable[[], None] = lambda: None) -> bool:
+        """Between fork and exec: into the namespaces, then away from root, then no way back.
+
+        :param inside: called where processes have a namespace of their own, but for ours; whether it was is returned.
+        """
+        apart = False
         if self.method == "netns" and not self._new_user:
-            self._unshare(_CLONE_NEWNET)
+            apart = self._unshare(_CLONE_NEWNET)
+            if apart:
+                inside()
         if self._account is not None:
             os.setgroups([])
             os.setgid(self._account.pw_gid)
@@ -140,22 +163,56 @@ class Isolation:
         if self.method == "netns" and self._new_user:
             # Changing users gave the files in /proc/self to root; this takes them back.
             self._libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-            self._unshare(_CLONE_NEWNET | _CLONE_NEWUSER)
+            apart = self._unshare(_CLONE_NEWNET | _CLONE_NEWUSER)
+            if apart:
+                inside()
         # A bubblewrap that is setuid root needs its privilege, and sets this itself before it runs the command.
         if self.method != "bwrap" and self._libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+        return apart
 
-    def _unshare(self, flags: int) -> None:
+    def _unshare(self, flags: int) -> bool:
+        """Into new namespaces; whether the children of this process get one for processes too.
+
+        They do as another account alone, in whose name nothing is to go on. /proc stays as it is: a project's tests, which run as
+        whoever we are, may look themselves up there by their number.
+        """
         uid, gid = os.geteuid(), os.getegid()
-        if self._libc.unshare(flags) != 0:
+        apart = self._account is not None and self._libc.unshare(flags | _CLONE_NEWPID) == 0
+        if not apart and self._libc.unshare(flags) != 0:
             number = ctypes.get_errno()
             raise OSError(number, f"unshare: {os.strerror(number)}")
         if flags & _CLONE_NEWUSER:
             # user_namespaces(7): an unprivileged process may map itself alone, and only once it can't change its groups.
             for name, content in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-                with open(f"/proc/self/{name}", "w", encoding="ascii") as stream:
-                    stream.write(content)
+                # Bytes: the account may not be able to read our Python, from which a codec would be loaded.
+                with open(f"/proc/self/{name}", "wb") as stream:
+                    stream.write(content.encode())
         _loopback_up()
+        return apart
+
+    def _go_second(self, die: t.Callable[[], None]) -> None:
+        """Go on as the second process of the namespace for processes: pid_namespaces(7).
+
+        The first one reaps what others leave, and ends when the second does: the kernel kills the rest then, and is done with that before
+        the first is reaped. That waits outside, and ends as the second did.
+        """
+        die()
+        reader, writer = os.pipe()
+        first = os.fork()
+        if first:
+            _end_as_told(first, reader, self._libc)
+        try:
+            os.close(reader)
+            self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            second = os.fork()
+        except BaseException:
+            os._exit(1)
+        if second:
+            _reap_until(second, writer)
+        os.close(writer)
+        # So that "kill 0" means what the command started, not those who wait for it.
+        os.setsid()
 
     def _attempt_by_fork(self) -> str:
         # Without exec: the user inside need not be able to run our Python.
@@ -191,6 +248,50 @@ class Isolation:
         except AirgapError as exc:
             return exc.message
         return finished.stdout.strip() or finished.stderr.strip()
+
+
+def _end_as_told(first: int, reader: int, libc: ctypes.CDLL) -> t.NoReturn:
+    """Wait for the process ``first``, then end with the status that it wrote; it wrote none when it was killed."""
+    try:
+        _only_wait(reader)
+        told = os.read(reader, _STATUS.size)
+        os.waitpid(first, 0)
+        status = _STATUS.unpack(told)[0] if told else signal.SIGKILL
+        if os.WIFSIGNALED(status):
+            # A core is the command's to leave, not ours.
+            libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+            with contextlib.suppress(OSError):
+                signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+            os.kill(os.getpid(), os.WTERMSIG(status))
+        os._exit(os.WEXITSTATUS(status))
+    finally:
+        os._exit(1)
+
+
+def _reap_until(child: int, writer: int) -> t.NoReturn:
+    """Reap all children until ``child`` ends; write with which status."""
+    try:
+        _only_wait(writer)
+        # A parent that was gone before it could be asked for a signal has left the pipe's other end closed.
+        poll = select.poll()
+        poll.register(writer, 0)
+        while not poll.poll(0):
+            ended, status = os.wait()
+            if ended == child:
+                os.write(writer, _STATUS.pack(status))
+                break
+    finally:
+        os._exit(0)
+
+
+def _only_wait(kept: int) -> None:
+    """Let go of all files but one: Popen waits for the end of a pipe that we have too. And of what Python does about signals."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != kept:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def choose(user: t.Optional[str] = None) -> Isolation:

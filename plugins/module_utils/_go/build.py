@@ -11,6 +11,7 @@ Note that this module util is PRIVATE to the collection: it can change at any ti
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -19,7 +20,7 @@ import time
 import typing as t
 
 from .._base.errors import BuildFailed, HostRefused, SpecInvalid
-from .._base.files import sha256_of
+from .._base.files import remove_tree, sha256_of, temporary_sibling
 from .._base.sandbox import Isolation
 
 #: What a spec may set for a build; all else is the same for every build.
@@ -223,7 +224,7 @@ def run_build(
     """Run ``go build``, or the build's own command, on the vendored source in ``directory`` and leave the binary at ``dest``.
 
     :param isolation: who builds, and without what (``sandbox.choose``).
-    :param scratch: a directory that the isolation's user owns; ``dest`` is somewhere that user can write.
+    :param scratch: a directory that the isolation's user owns, in one of ours; ``dest`` is somewhere that user can write.
     :param gocache: a build cache to use in place of one in ``scratch``.
     :param timeout: seconds.
     :param top: the project's directory, where that is above ``directory``.
@@ -237,15 +238,18 @@ def run_build(
         extra["GOWORK"] = _workspace_file(directory)
     environment = build_environment(goroot, scratch, build, extra)
     for name in ("HOME", "TMPDIR"):
-        if not os.path.isdir(environment[name]):
-            os.mkdir(environment[name], 0o700)
-            os.chown(environment[name], isolation.uid, isolation.gid, follow_symlinks=False)
+        if not os.path.lexists(environment[name]):
+            with _given(environment[name], scratch, isolation) as beside:
+                os.mkdir(beside, 0o700)
     tags = ["-tags=" + ",".join(build.tags)] if build.tags else []
     argv = [os.path.join(goroot, "bin", "go"), "build", "-mod=vendor", "-trimpath", "-buildvcs=false", *build.flags, *tags, "-o", dest, build.package]
     if build.command:
         argv = list(build.command)
         environment.update(OUTPUT=dest, GOFLAGS=" ".join(["-mod=vendor", "-trimpath", "-buildvcs=false", *tags]))
-        directory = _writable_copy(top or directory, directory, os.path.join(scratch, "source"), isolation)
+        source = os.path.join(scratch, "source")
+        with _given(source, scratch, isolation) as beside:
+            shutil.copytree(top or directory, beside, symlinks=True)
+        directory = os.path.normpath(os.path.join(source, os.path.relpath(directory, top or directory)))
     started = time.monotonic()
     finished = isolation.run(argv, environment, directory, timeout)
     if finished.status != 0:
@@ -268,16 +272,27 @@ def run_build(
     return BuildRecord(digest, size, round(time.monotonic() - started, 3), argv, go_version(goroot))
 
 
-def _writable_copy(top: str, directory: str, dest: str, isolation: Isolation) -> str:
-    """A copy of the project that the isolation's user owns; where ``directory`` is in it."""
-    shutil.copytree(top, dest, symlinks=True)
-    for path, directories, names in os.walk(dest):
-        for name in [".", *directories, *names]:
-            one = os.path.join(path, name)
-            os.chown(one, isolation.uid, isolation.gid, follow_symlinks=False)
-            if not os.path.islink(one):
-                os.chmod(one, os.stat(one).st_mode | 0o200)
-    return os.path.normpath(os.path.join(dest, os.path.relpath(directory, top)))
+@contextlib.contextmanager
+def _given(dest: str, scratch: str, isolation: Isolation) -> t.Iterator[str]:
+    """Where to make a directory that comes to ``dest``, in ``scratch``, with all that is in it: writable, and the isolation's user's.
+
+    It's made beside, where that user can't enter: an earlier build may have left something running, and whoever owns a directory can put
+    a link in a name's place between two looks at it.
+    """
+    closed = temporary_sibling(scratch)
+    os.mkdir(closed, 0o700)
+    try:
+        beside = os.path.join(closed, os.path.basename(dest))
+        yield beside
+        for path, directories, names in os.walk(beside, topdown=False):
+            for name in [*directories, *names, "."]:
+                one = os.path.join(path, name)
+                os.chown(one, isolation.uid, isolation.gid, follow_symlinks=False)
+                if not os.path.islink(one):
+                    os.chmod(one, os.stat(one).st_mode | 0o200)
+        os.rename(beside, dest)
+    finally:
+        remove_tree(closed)
 
 
 def go_version(goroot: str) -> str:

@@ -1,17 +1,22 @@
 # Copyright (c) 2026, the airgap.golang authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a build may ask for, and the environment that it gets."""
+"""What a build may ask for, the environment that it gets, and what is left of it."""
 
 from __future__ import annotations
 
+import os
 import pathlib
+import tempfile
+import time
 import typing as t
 
 import pytest
 
+from ansible_collections.airgap.golang.plugins.module_utils._base import sandbox
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import HostRefused, SpecInvalid
-from ansible_collections.airgap.golang.plugins.module_utils._go.build import Build, build_environment
+from ansible_collections.airgap.golang.plugins.module_utils._base.files import remove_tree
+from ansible_collections.airgap.golang.plugins.module_utils._go.build import Build, BuildRecord, build_environment, run_build
 
 GOOD: dict[str, t.Any] = {
     "package": "./cmd/tool",
@@ -83,3 +88,81 @@ def test_settings_that_cannot_be_overridden(tmp_path: pathlib.Path, setting: str
     asked = Build(".", "x", "linux/amd64", {"GOEXPERIMENT": "none"})
     if setting.startswith("GOEXPERIMENT"):
         assert build_environment(str(tmp_path), "/s", asked)["GOEXPERIMENT"] == "none"
+
+
+class Site:
+    """A toolchain of which nothing is run, a project with files and links of every mode, and the builders' scratch directory in one of ours."""
+
+    def __init__(self, top: pathlib.Path) -> None:
+        self.top = top
+        self.isolation = sandbox.choose("nobody")
+        self.scratch = top / "builds" / "0"
+        for directory in (top / "go", top / "project" / "deep" / "deeper", self.scratch):
+            directory.mkdir(parents=True)
+        top.chmod(0o755)
+        self.scratch.chmod(0o700)
+        os.chown(self.scratch, self.isolation.uid, self.isolation.gid)
+        (top / "go" / "VERSION").write_text("go1.99\n")
+        (top / "project" / "deep" / "deeper" / "file").write_text("content")
+        (top / "project" / "deep" / "deeper" / "file").chmod(0o444)
+        (top / "project" / "deep" / "link").symlink_to("/etc/passwd")
+        (top / "project" / "deep" / "away").symlink_to("deeper")
+        (top / "project" / "deep" / "deeper").chmod(0o555)
+
+    def build(self, script: str) -> BuildRecord:
+        build = Build(".", "tool", "linux/amd64", command=("sh", "-c", script))
+        directory = str(self.top / "project" / "deep")
+        return run_build(self.isolation, str(self.top / "go"), directory, build, str(self.scratch / "out"), str(self.scratch), top=str(self.top / "project"))
+
+
+@pytest.fixture
+def site() -> t.Iterator[Site]:
+    # Not below pytest's own directory, which other users may not enter.
+    top = pathlib.Path(tempfile.mkdtemp())
+    try:
+        yield Site(top)
+    finally:
+        remove_tree(str(top))
+
+
+def test_a_command_works_in_a_copy_that_it_can_write(site: Site) -> None:
+    script = 'rm link && echo more >> deeper/file && touch "$HOME/a" "$TMPDIR/b" ../new && cat away/file > "$OUTPUT"'
+    assert site.build(script).size == len("contentmore\n")
+    assert (site.top / "project" / "deep" / "deeper" / "file").read_text() == "content" and (site.top / "project" / "deep" / "link").is_symlink()
+    assert {path.lstat().st_uid for path in site.scratch.rglob("*")} == {site.isolation.uid}
+    assert os.listdir(site.top / "builds") == ["0"]
+
+
+def test_what_a_build_leaves_in_the_background_ends_with_it(site: Site) -> None:
+    site.build('sleep 657 & echo binary > "$OUTPUT"')
+    end = time.monotonic() + 60
+    while (left := running(["sleep", "657"])) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not left
+
+
+def running(wanted: t.Sequence[str]) -> list[str]:
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cmdline").read_text().split("\0")[:-1] == wanted:
+                found.append(process.name)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_nothing_is_given_away_where_the_builder_can_put_links(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def chown(path: str, uid: int, gid: int, **how: t.Any) -> None:
+        above = pathlib.Path(os.path.normpath(path)).parent
+        given.append(path)
+        assert uid == site.isolation.uid and uid not in {directory.stat().st_uid for directory in (above, *above.parents)}, path
+        real(path, uid, gid, **how)
+
+    real = os.chown
+    monkeypatch.setattr(os, "chown", chown)
+    site.build('echo binary > "$OUTPUT"')
+    assert len(given) > 5

@@ -45,6 +45,15 @@ def test_nothing_outlives_its_time(tmp_path: pathlib.Path) -> None:
     assert not is_running(pid)
 
 
+def test_nothing_is_left_where_nothing_may_be() -> None:
+    finished = run(["sh", "-c", "sleep 600 & echo $!; exit 3"], check=False, leave_nothing=True)
+    pid = int(finished.stdout)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and is_running(pid):
+        threading.Event().wait(0.01)
+    assert finished.status == 3 and not is_running(pid)
+
+
 def is_running(pid: int) -> bool:
     try:
         return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()

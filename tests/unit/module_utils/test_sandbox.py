@@ -17,7 +17,7 @@ import typing as t
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base import sandbox
-from ansible_collections.airgap.golang.plugins.module_utils._base.errors import CommandFailed, HostRefused, SpecInvalid
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import CommandFailed, HostRefused, SpecInvalid, ToolMissing
 
 ENV = {"PATH": "/usr/bin:/bin"}
 
@@ -93,15 +93,19 @@ def test_what_runs_dies_with_us(user: t.Optional[str]) -> None:
         finally:
             os._exit(0)
     try:
-        sleeping = wait_for(lambda: [pid for pid in children(ours) if command(pid) == "sleep"])
+        sleeping = wait_for(lambda: [pid for pid in descendants(ours) if command(pid) == "sleep"])
     finally:
         os.kill(ours, signal.SIGKILL)
         os.waitpid(ours, 0)
     wait_for(lambda: command(sleeping[0]) != "sleep")
 
 
-def children(pid: int) -> list[int]:
-    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def descendants(pid: int) -> list[int]:
+    try:
+        children = [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return children + [below for child in children for below in descendants(child)]
 
 
 def command(pid: int) -> str:
@@ -120,6 +124,76 @@ def wait_for(condition: t.Callable[[], t.Any]) -> t.Any:
             return found
         time.sleep(0.01)
     pytest.fail("it did not come to be within 30 s")
+
+
+def as_nobody(own_user_namespace: bool) -> sandbox.Isolation:
+    return sandbox.Isolation("netns", "nobody", pwd.getpwnam("nobody"), own_user_namespace)
+
+
+@needs_root
+@pytest.mark.parametrize("own_user_namespace", [False, True])
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("exit 3", 3),
+        ("kill -TERM $$", -signal.SIGTERM),
+        ("kill -KILL $$", -signal.SIGKILL),
+        ("kill -SEGV $$", -signal.SIGSEGV),
+        ("trap 'exit 4' TERM; kill 0", 4),
+    ],
+)
+def test_how_another_accounts_command_ended_is_told(own_user_namespace: bool, script: str, status: int) -> None:
+    """Though it's two processes further away than ours are."""
+    finished = as_nobody(own_user_namespace).run(["sh", "-c", f"echo out; echo err >&2; {script}"], ENV, "/", 30)
+    assert (finished.status, finished.stdout, finished.stderr) == (status, "out\n", "err\n")
+
+
+@needs_root
+@pytest.mark.parametrize("own_user_namespace", [False, True])
+def test_what_another_account_sends_to_the_background_ends_with_its_command(own_user_namespace: bool) -> None:
+    """In a session of its own too, and it's over when the answer is there: the next command's directories are the same account's."""
+    script = "for how in env setsid; do $($how sh -c 'exec sleep 654 >/dev/null' &); done"
+    finished = as_nobody(own_user_namespace).run(["sh", "-c", script], ENV, "/", 30)
+    left = [pid for pid in os.listdir("/proc") if pid.isdigit() and arguments(pid) == ["sleep", "654"]]
+    assert (finished.status, left) == (0, []), finished.stderr
+
+
+def arguments(pid: str) -> list[str]:
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+@needs_root
+@pytest.mark.parametrize("own_user_namespace", [False, True])
+def test_another_accounts_command_that_takes_too_long(own_user_namespace: bool) -> None:
+    with pytest.raises(CommandFailed, match="took longer"):
+        as_nobody(own_user_namespace).run(["sh", "-c", "setsid sleep 655; true"], ENV, "/", 0.5)
+    wait_for(lambda: not [pid for pid in os.listdir("/proc") if pid.isdigit() and arguments(pid) == ["sleep", "655"]])
+
+
+@needs_root
+def test_where_there_are_no_namespaces_for_processes_the_group_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_CLONE_NEWPID", -1)
+    finished = as_nobody(False).run(["sh", "-c", "sleep 656 & exit 5"], ENV, "/", 30)
+    assert finished.status == 5
+    wait_for(lambda: not [pid for pid in os.listdir("/proc") if pid.isdigit() and arguments(pid) == ["sleep", "656"]])
+
+
+def test_a_script_that_nothing_runs_is_named(isolation: sandbox.Isolation, tmp_path: pathlib.Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("true\n")
+    script.chmod(0o755)
+    with pytest.raises(CommandFailed, match="script in / is no program that runs here") as failed:
+        isolation.run([str(script)], ENV, "/", 30)
+    assert failed.value.subject == str(script) and "#!/bin/sh" in failed.value.hint
+
+
+@needs_root
+def test_a_program_that_another_account_does_not_have() -> None:
+    with pytest.raises(ToolMissing, match="nonesuch is not here"):
+        as_nobody(False).run(["nonesuch"], ENV, "/", 30)
 
 
 def test_no_isolation_is_recorded_as_such() -> None:
