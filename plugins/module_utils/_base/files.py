@@ -157,6 +157,13 @@ def sha256_of(path: str) -> tuple[str, int]:
             size += len(chunk)
 
 
+def _leads_to(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
 def remove_tree(path: str) -> None:
     """Remove a file or a whole tree, read-only directories included (Go's module cache); nothing there is fine.
 
@@ -296,6 +303,9 @@ def locked(path: str) -> t.Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _leads_to(path, descriptor):
+                # An uninstall took it away between our two calls; what comes after it makes another.
+                raise BlockingIOError
         except BlockingIOError:
             holder = os.read(descriptor, 64).decode("ascii", "replace").strip() or "unknown"
             raise AirgapError(

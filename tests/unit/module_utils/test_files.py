@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pathlib
 import pwd
@@ -18,6 +19,7 @@ import typing as t
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base import files
+from ansible_collections.airgap.golang.plugins.module_utils._base.errors import AirgapError
 
 
 def test_a_tree_is_removed_that_somebody_still_writes(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,3 +181,24 @@ def test_what_cannot_be_removed_is_named_whole(tmp_path: pathlib.Path, monkeypat
     with pytest.raises(PermissionError) as refused:
         files.remove_tree(str(tmp_path / "tree"))
     assert refused.value.filename == str(tmp_path / "tree" / "deep" / "file")
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_a_lock_that_was_removed_meanwhile_locks_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, another: bool) -> None:
+    """Who holds the lock of a file that isn't there any more would not be seen by those who come after."""
+    path = tmp_path / ".lock"
+    flock = fcntl.flock
+
+    def remove_first(descriptor: int, operation: int) -> None:
+        path.unlink()
+        if another:
+            path.touch()
+        flock(descriptor, operation)
+
+    with monkeypatch.context() as patched, pytest.raises(AirgapError) as refused:
+        patched.setattr(fcntl, "flock", remove_first)
+        with files.locked(str(path)):
+            pytest.fail("it was taken")
+    assert refused.value.code == "locked"
+    with files.locked(str(path)):
+        assert path.exists()
