@@ -97,7 +97,7 @@ def many_sided(tmp_path: pathlib.Path) -> pathlib.Path:
         ({"platforms": ("linux/amd64",), "env": {"GOAMD64": "v3"}}, ["level.example/l"]),
         ({"platforms": ("windows/amd64",), "tags": ("fancy",), "env": {"GOAMD64": "v3"}}, ["level.example/l", "tag.example/t", "windows.example/w"]),
     ],
-    ids=lambda value: ",".join(value),
+    ids=",".join,
 )
 def test_builds_that_no_spec_names_need_what_they_will_need(many_sided: pathlib.Path, settings: dict[str, t.Any], needed: list[str]) -> None:
     go = GoCommand(find_go())
