@@ -130,11 +130,13 @@ def test_what_is_no_hook_is_refused(outbox: Outbox, hook: dict[str, t.Any], word
     assert not (outbox.directory / "depot").exists()
 
 
+EXAMPLES = COLLECTIONS / "ansible_collections" / "airgap" / "golang" / "examples"
+
+
 @pytest.mark.parametrize("example", ["airgap", "assets"])
 def test_the_role_takes_the_examples(outbox: Outbox, example: str) -> None:
     """By its argument specs: no task has this tag."""
-    path = COLLECTIONS / "ansible_collections" / "airgap" / "golang" / "examples" / f"{example}.yml"
-    finished = outbox.run("-e", f"@{path}", "--tags", "none")
+    finished = outbox.run("-e", f"@{EXAMPLES / example}.yml", "--tags", "none")
     assert finished.returncode == 0 and "Validating arguments" in finished.stdout, finished.stdout
 
 
@@ -143,3 +145,16 @@ def test_a_request_is_named_from_where_the_playbook_is_started(outbox: Outbox) -
     finished = outbox.bundle("--check", bundle_files=[], bundle_requests=["ask.json"])
     # It was read, and asks for nothing.
     assert "it asks for nothing" in finished.stdout, finished.stdout
+
+
+def test_the_examples_hook_tells_the_log_of_a_new_generation(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = outbox.directory / "bin" / "logger"
+    logger.parent.mkdir()
+    logger.write_text(f'#!/bin/sh\necho "$@" >> {outbox.directory}/said\n')
+    logger.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{logger.parent}{os.pathsep}{os.environ['PATH']}")
+    (outbox.directory / "made.txt").write_text("made")
+    for _time in range(2):
+        finished = outbox.bundle(bundle_after=[{"tasks": str(EXAMPLES / "announce.yml")}])
+        assert finished.returncode == 0, finished.stdout
+    assert (outbox.directory / "said").read_text() == "--tag airgap generation 1\n"
