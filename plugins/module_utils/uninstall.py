@@ -74,7 +74,8 @@ def plan(place: Place, parts: t.Collection[str]) -> Removal:
     place.require_own()
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
-        raise SpecInvalid(f"a host has no part {unknown[0]!r}", subject=unknown[0], expected=", ".join(PARTS))
+        known = ", ".join(PARTS)
+        raise SpecInvalid(f"a host has no part {unknown[0]!r}", subject=unknown[0], expected=known, hint=f"name some of {known}")
     history = History(place)
     before = place.state(history.current)
     left = {name: part for name, part in before.get("parts", {}).items() if name not in parts}

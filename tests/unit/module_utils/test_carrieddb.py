@@ -9,14 +9,13 @@ import concurrent.futures
 import hashlib
 import io
 import pathlib
-import threading
 import typing as t
 import zipfile
 
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed
-from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, NotFetched, Outcome
+from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, NotFetched
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._content.earlier import EarlierGenerations
 from ansible_collections.airgap.golang.plugins.module_utils._depot import manifest as oci
@@ -27,12 +26,13 @@ from ansible_collections.airgap.golang.plugins.module_utils._go.carrieddb import
 from ansible_collections.airgap.golang.plugins.module_utils._go.store import ModuleStore
 from ansible_collections.airgap.golang.tests.support.small_generation import LOOSE, make_generation
 from ansible_collections.airgap.golang.tests.support.toy_database import NAME, Absent, Log, Signer, h1, record
+from ansible_collections.airgap.golang.tests.support.upstream import Fetching
 
 KNOWN, HIDDEN = ("a.example/known", "v1.0.0"), ("b.example/hidden", "v1.2.3")
 ZIP_LINE, MOD_LINE = HIDDEN, (HIDDEN[0], HIDDEN[1] + "/go.mod")
 
 
-class LyingProxy:
+class LyingProxy(Fetching):
     """It has a zip and a go.mod of every version, whatever is in them, and says that the database doesn't know ``HIDDEN``."""
 
     def __init__(self, log: Log) -> None:
@@ -47,19 +47,6 @@ class LyingProxy:
         pathlib.Path(dest).write_bytes(content)
         on_bytes(len(content))
         return Downloaded(hashlib.sha256(content).hexdigest(), len(content))
-
-    def begin(
-        self,
-        module: str,
-        version: str,
-        ext: str,
-        dest: str,
-        then: t.Callable[[Outcome], None],
-        on_bytes: t.Callable[[int], None],
-        stop: threading.Event,
-        pool: concurrent.futures.Executor,
-    ) -> None:
-        pool.submit(lambda: then(self.fetch(module, version, ext, dest, on_bytes)))
 
     def query(self, module: str, what: str) -> bytes:
         raise NotFetched(f"{module} {what}", status=404)

@@ -19,12 +19,13 @@ import zipfile
 import pytest
 
 from ansible_collections.airgap.golang.plugins.module_utils._base.errors import FetchFailed, ModuleRefused
-from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, NotFetched, Outcome
+from ansible_collections.airgap.golang.plugins.module_utils._base.fetch import Downloaded, NotFetched
 from ansible_collections.airgap.golang.plugins.module_utils._base.pool import worker_processes
 from ansible_collections.airgap.golang.plugins.module_utils._base.progress import Reporter
 from ansible_collections.airgap.golang.plugins.module_utils._go import hashcheck
 from ansible_collections.airgap.golang.plugins.module_utils._go.h1 import gomod_h1
 from ansible_collections.airgap.golang.plugins.module_utils._go.store import BiggestFirst, Held, Key, ModuleStore, Zip, look_into
+from ansible_collections.airgap.golang.tests.support.upstream import Fetching
 
 A, B = ("a.example/a", "v1.0.0"), ("b.example/b", "v1.2.3")
 
@@ -37,7 +38,7 @@ def zip_of(module: str, version: str, content: str = "package x\n") -> bytes:
     return made.getvalue()
 
 
-class Upstream:
+class Upstream(Fetching):
     """A proxy in memory; what it lacks is 404."""
 
     def __init__(self) -> None:
@@ -61,26 +62,6 @@ class Upstream:
         pathlib.Path(dest).write_bytes(content)
         on_bytes(len(content) - 1)
         return Downloaded(hashlib.sha256(content).hexdigest(), len(content))
-
-    def begin(
-        self,
-        module: str,
-        version: str,
-        ext: str,
-        dest: str,
-        then: t.Callable[[Outcome], None],
-        on_bytes: t.Callable[[int], None],
-        stop: threading.Event,
-        pool: concurrent.futures.Executor,
-    ) -> None:
-        def answer() -> None:
-            try:
-                outcome: Outcome = NotFetched("given up") if stop.is_set() else self.fetch(module, version, ext, dest, on_bytes)
-            except NotFetched as exc:
-                outcome = exc
-            then(outcome)
-
-        pool.submit(answer)
 
     def query(self, module: str, what: str) -> bytes:
         return f"{module} {what}".encode()
